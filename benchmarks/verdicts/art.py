@@ -3,8 +3,8 @@
 The art lies in Debian packages: ardentryst, endless-sky-data, flare-game, freeciv-data, freeorion-data,
 gnome-backgrounds, hedgewars-data, lomiri-wallpapers, lomiri-wallpapers-16.04, -20.04, mate-backgrounds,
 naev-data, palapeli-data, plasma-workspace-wallpapers, pokerth-data, renpy-demo, renpy-thequestion,
-tuxmath-data, tuxpaint-stamps-default, ukui-wallpapers and wesnoth-1.16-data. Unpack them into
-one folder, each with `dpkg -x`.
+tuxmath-data, tuxpaint-stamps-default, ukui-wallpapers and wesnoth-1.16-data. Unpack each
+into a folder of its name, beside those of `benchmarks.verdicts.packages`, with `dpkg -x`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
-"""The set of pictures: sound ones by style, each also broken in some ways; and strangers.
+"""The set of pictures: sound ones by style, each also broken in some ways; and newcomers.
 
-The gate is fitted to all but the strangers, whose styles, palettes, sources and damages are others. A sound
-picture is there a second time, framed and exposed otherwise. They are broken at 640 px at most, and kept
-reduced to the working size, at which they are measured.
+The gate is fitted to all but the newcomers, whose styles, sources and damages are others. A sound picture is
+there a second time, framed and exposed otherwise, unless it is of PACKAGES or a newcomer. They are broken at
+640 px at most, those of packages at 512 px, and kept reduced to the working size, at which they are measured.
 """
 
 import json
@@ -19,6 +19,8 @@ from benchmarks.calibrate.pictures import line_art
 from benchmarks.verdicts.art import ART, MORE_ART, STRANGE_ART, found_art
 from benchmarks.verdicts.fates import FATES
 from benchmarks.verdicts.manners import MANNERS, graded
+from benchmarks.verdicts.newcomers import ARRIVALS, NEWCOMERS, newcomer
+from benchmarks.verdicts.packages import KEPT_BACK, PACKAGES, in_packages
 from benchmarks.verdicts.ruins import RUINS
 from benchmarks.verdicts.strangers import STRANGERS, stranger
 from benchmarks.verdicts.styles import ASPECTS, STYLES, Drawing, as_jpeg, drawn
@@ -30,13 +32,21 @@ from tests.helpers.pictures import scene, to_bytes
 SEEDS = range(100, 110)  # pictures of each drawn style
 MORE_SEEDS = range(500, 504)  # of each manner
 GRADED_SEEDS = range(200, 204)  # of each style, graded
-STRANGER_SEEDS = range(5)
+STRANGER_SEEDS = NEWCOMER_SEEDS = range(5)
 SCENES = range(300, 318)  # seeds of the tests' and the calibration's drawings
 INDEX = "index.json"
-WAYS = 4, 3, 4  # in which each picture is broken: of the wrecks, of the ruins; of a stranger, of the fates
-WRECKED = WRECKS | RUINS | FATES
-SERIES = {tuple(ways): number for number, ways in enumerate((WRECKS, RUINS, FATES))}
-LARGEST = 640  # px a side, of one that is broken
+WAYS = (
+    4,
+    3,
+    4,
+    2,
+    2,
+)  # in which each picture is broken: of the wrecks, the ruins, the fates, all these, arrivals
+FITTED = WRECKS | RUINS | FATES
+WRECKED = FITTED | ARRIVALS
+SERIES = {tuple(ways): number for number, ways in enumerate((WRECKS, RUINS, FATES, FITTED, ARRIVALS))}
+LARGEST, LARGEST_OF_PACKAGES = 640, 512  # px a side, of one that is broken
+BROKEN_OF_PACKAGES = 3  # one in so many is also broken
 # A hard, garish, contrasty version of these is again a sound picture of the style.
 HARD = (
     "flat vector",
@@ -59,14 +69,20 @@ HARD = (
     "mandala",
     "newsprint",
     "fractal",
+    "harmonograph",
+    "windows",
+    "stained glass",
+    "galaxy",
 )
 MORE_SIDES = (192, 256, 320, 384, 512, 512, 640, 768, 1024)
 GREY = 8.0  # levels of saturation
+FLAT = 0.6  # share of a clip art or a cartoon, which is hard and garish as it is
 # In pieces they are the same again.
 TEXTURES = ("veins", "waves", "glass", "pattern", "mist", "foliage", "gradient", "space", "relief",
-            "smoke")  # fmt: skip
+            "smoke", "ribbons", "isometric", "stained glass")  # fmt: skip
 # How far these must go before a person sees them beside no sound one.
-LEAST = {"fine noise": 0.3, "coarse noise": 0.25, "undercooked": 0.4, "pale, crisp": 0.25, "blown out": 0.25}
+LEAST = {"fine noise": 0.3, "coarse noise": 0.25, "undercooked": 0.4, "pale, crisp": 0.25, "blown out": 0.25,
+         "s-curve": 0.3, "melted": 0.3}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,9 +94,9 @@ class Entry:
     kind: str
 
     @property
-    def stranger(self) -> bool:
+    def newcomer(self) -> bool:
         """Whether the gate was not fitted to its style, nor to the ways in which it is broken."""
-        return self.style in STRANGERS or self.style.startswith("stranger's")
+        return self.style in NEWCOMERS or self.style.removeprefix("package ") in KEPT_BACK
 
 
 def sound_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
@@ -109,12 +125,27 @@ def graded_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
 
 
 def strange_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
-    """The same of styles that the gate was not fitted to."""
+    """The same of styles drawn by other means, and art of other packages."""
     for style, name, picture in found_art(art, STRANGE_ART):
         yield Entry(f"{style} {name}", style, ""), picture
     for seed in STRANGER_SEEDS:
         for style in STRANGERS:
             yield Entry(f"{style} {seed}", style, ""), stranger(style, seed)
+
+
+def package_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
+    """The same of many more packages."""
+    for style, name, picture in in_packages(art, PACKAGES) if art else ():
+        yield Entry(f"{style} {name}", style, ""), picture
+
+
+def newcomers(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
+    """The same of styles and packages that the gate was not fitted to."""
+    for style, name, picture in in_packages(art, KEPT_BACK) if art else ():
+        yield Entry(f"{style} {name}", style, ""), picture
+    for seed in NEWCOMER_SEEDS:
+        for style in NEWCOMERS:
+            yield Entry(f"{style} {seed}", style, ""), newcomer(style, seed)
 
 
 def _graded(style: str, draw: Drawing, seed: int) -> np.ndarray:
@@ -146,11 +177,16 @@ def all_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
     groups = (sound_pictures, (WRECKS,)), (graded_pictures, (WRECKS, RUINS)), (strange_pictures, (FATES,))
     for pictures, kinds in groups:
         for entry, picture in pictures(art):
-            again = _again(entry, _reduced(picture))
+            again = _again(entry, _reduced(picture, LARGEST))
             yield entry, working_copy(picture)
             yield Entry(f"{entry.name}|again", entry.style, ""), working_copy(again)
             for ways in kinds:
-                yield from _broken(entry, picture, ways)
+                yield from _broken(entry, picture, ways, LARGEST)
+    for pictures, ways, one_in in ((package_pictures, FITTED, BROKEN_OF_PACKAGES), (newcomers, ARRIVALS, 1)):
+        for entry, picture in pictures(art):
+            yield entry, working_copy(picture)
+            if zlib.crc32(entry.name.encode()) % one_in == 0:
+                yield from _broken(entry, picture, ways, LARGEST_OF_PACKAGES)
 
 
 def _again(entry: Entry, picture: np.ndarray) -> np.ndarray:
@@ -168,9 +204,9 @@ def _again(entry: Entry, picture: np.ndarray) -> np.ndarray:
 
 
 def _broken(
-    entry: Entry, picture: np.ndarray, ways: Mapping[str, tuple[str, Wreck]]
+    entry: Entry, picture: np.ndarray, ways: Mapping[str, tuple[str, Wreck]], largest: int
 ) -> Iterator[tuple[Entry, np.ndarray]]:
-    sound, reduced = measure(working_copy(picture)), _reduced(picture)
+    sound, reduced = measure(working_copy(picture)), _reduced(picture, largest)
     number, seeds = SERIES[tuple(ways)], zlib.crc32(entry.name.encode())
     rng = np.random.default_rng([number + 1, seeds] if number else seeds)
     chosen = [k for k in ways if entry.style not in HARD or k not in ("burnt", "overcooked")]
@@ -183,7 +219,7 @@ def _broken(
         made = wrecked(reduced, ways[kind][1], str(kind), far, seed)
         made = made if ways[kind][0] == "noise" else gaussian_filter(made, (soft, soft, 0))
         copy = working_copy(as_jpeg(made, quality) if quality else made)
-        if shows(str(kind), sound, measure(copy)):
+        if shows(entry.style, str(kind), sound, measure(copy)):
             yield Entry(f"{entry.name}|{kind}", entry.style, str(kind)), copy
 
 
@@ -196,14 +232,26 @@ def visible(style: str, kind: str, far: float, white: float) -> bool:
     """
     if WRECKED[kind][0] == "burnt" and style in HARD:
         return False
-    if style in TEXTURES and kind in ("shards", "fragments", "smeared", "dealt", "torn"):
+    if style in TEXTURES and kind in (
+        "shards",
+        "fragments",
+        "smeared",
+        "dealt",
+        "torn",
+        "swirled",
+        "quilted",
+    ):
         return False
     return far >= LEAST.get(kind, 0.0) and not (kind == "burnt" and white > 0.35)
 
 
-def shows(kind: str, sound: Metrics, made: Metrics) -> bool:
+def shows(style: str, kind: str, sound: Metrics, made: Metrics) -> bool:
     """Return the same of what was made: a burn clips, and most burnt grey pictures are ink drawings."""
     way = WRECKED[kind][0]
+    if way == "burnt" and style.startswith("package") and sound.flat > FLAT:
+        return False
+    if kind == "overexposed":
+        return made.white + made.clipped_picture > sound.white + sound.clipped_picture + 0.15
     if way == "burnt" and sound.saturation < GREY:
         return kind in ("burnt", "overcooked") and made.clipped_picture > 0.3
     if way == "burnt" and kind not in ("blown out", "bloomed"):
@@ -214,9 +262,9 @@ def shows(kind: str, sound: Metrics, made: Metrics) -> bool:
     return way != "shards" or made.contrast > 20
 
 
-def _reduced(picture: np.ndarray) -> np.ndarray:
-    if max(picture.shape) <= LARGEST:
+def _reduced(picture: np.ndarray, largest: int) -> np.ndarray:
+    if max(picture.shape) <= largest:
         return picture
     image = Image.fromarray(picture)
-    image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    image.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     return np.asarray(image)

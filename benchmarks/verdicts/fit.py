@@ -1,6 +1,7 @@
 """The fit of the gate's table, as `gridsearch.score.gate` reads it."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
@@ -8,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.verdicts.corpus import WRECKED, Entry
-from gridsearch.score.gate import TRAIT_SCALES, Gate, Judge, Trait, Tree, Way, bent, distances
+from gridsearch.score.gate import TRAIT_SCALES, Gate, Judge, Trait, Tree, Way, bent, distances, value_of
 from gridsearch.score.metrics import Metrics
 
 # Trait -> scale and offset. Metrics that say nothing of a picture's soundness (its side) are left out.
@@ -56,6 +57,22 @@ DETAILS = (
     "colour_quiet_4",
     "colour_quiet_8",
 )
+RATIOS = (
+    "detail_2/contrast",
+    "detail_4/contrast",
+    "detail_8/contrast",
+    "detail_32/contrast",
+    "detail_2/detail_4",
+    "detail_4/detail_8",
+    "detail_8/detail_32",
+    "quiet_4/detail_4",
+    "quiet_8/detail_8",
+    "colour_4/detail_4",
+    "colour_quiet_4/colour_4",
+    "colour_quiet_8/quiet_8",
+    "colourfulness/contrast",
+    "saturation/brightness",
+)  # style is in how much there is, damage in how it is shared out
 LEVELS = ("noise", "contrast", "colourfulness", "saturation")
 TRAITS = {
     "blur": ("log", 0.05),
@@ -66,6 +83,7 @@ TRAITS = {
     **dict.fromkeys(EVEN, ("even", 0.0)),
     **dict.fromkeys(SHARES, ("root", 0.0)),
     **dict.fromkeys(DETAILS, ("log", 0.1)),
+    **dict.fromkeys(RATIOS, ("log", 0.0)),
 }
 MISSING = {
     "blur": 9.0,
@@ -79,13 +97,13 @@ SOUND = "ok"
 BURNS = 2.0  # the weight of a burnt picture: few are drawn, for many styles are as hard and garish
 STRICTNESS = 0.03  # of the ridge penalty: scikit-learn's C
 BOOSTING: dict[str, Any] = {
-    "n_estimators": 250,
-    "learning_rate": 0.07,
-    "max_leaf_nodes": 16,
-    "min_samples_leaf": 6,
-    "subsample": 0.7,
+    "max_iter": 300,
+    "learning_rate": 0.08,
+    "max_leaf_nodes": 6,
+    "min_samples_leaf": 30,
+    "l2_regularization": 1.0,
     "max_features": 0.3,
-    "init": "zero",
+    "early_stopping": False,
     "random_state": 0,
 }
 
@@ -108,45 +126,65 @@ def traits_of(sound: Sequence[Metrics]) -> dict[str, Trait]:
     found = {}
     for name, (scale, offset) in TRAITS.items():
         missing = MISSING.get(name, 0.0)
-        values = [missing if isnan(x := getattr(m, name)) else x for m in sound]
+        values = [missing if isnan(x := value_of(m, name)) else x for m in sound]
         low, middle, high = np.quantile([TRAIT_SCALES[scale][0](x, offset) for x in values], (0.1, 0.5, 0.9))
         spread = max((high - low) / 2.56, 0.02)  # 2.56 sigma hold the middle 80% of a Gaussian
         found[name] = Trait(scale, offset, round(float(middle), 4), round(float(spread), 4), missing)
     return found
 
 
-def fitted(examples: Sequence[Example]) -> Gate:
-    """Fit both judges, that without and that with references; their limits are 0."""
+def fitted(examples: Sequence[Example], *, named: bool = True) -> Gate:
+    """Fit both judges, that without and that with references.
+
+    Args:
+        named: whether the ways to break are fitted too.
+    """
     traits = traits_of([e.metrics for e in examples if e.way == SOUND])
     alone, referred = (
-        _judge([e for e in examples if (e.reference is not None) == has], traits) for has in (False, True)
+        _judge([e for e in examples if (e.reference is not None) == has], traits, named)
+        for has in (False, True)
     )
     return Gate(traits, alone, referred)
 
 
-def _judge(examples: Sequence[Example], traits: dict[str, Trait]) -> Judge:
+def _judge(examples: Sequence[Example], traits: dict[str, Trait], named: bool) -> Judge:
     rows = np.array([distances(traits, example.metrics, example.reference) for example in examples])
     labels = np.array([example.way for example in examples])
     broken = labels != SOUND
-    weights = np.where(labels == "burnt", BURNS, 1.0)
-    weights[~broken] = weights[broken].sum() / (~broken).sum()  # as many sound ones as broken ones
-    boosted = GradientBoostingClassifier(**BOOSTING).fit(rows, broken, sample_weight=weights)
-    trees = [_tree(stage[0].tree_, 0) for stage in boosted.estimators_]
+    boosted = HistGradientBoostingClassifier(**BOOSTING)
+    boosted.fit(rows, broken, sample_weight=_weights(examples, broken))
+    start = float(boosted._baseline_prediction.item())
+    trees = [start, *(_tree(stage[0].nodes, 0) for stage in boosted._predictors)]
+    return Judge(_ways(rows[broken], labels[broken]) if named else {}, trees)
+
+
+def _ways(rows: np.ndarray, labels: np.ndarray) -> dict[str, Way]:
     bends = np.array([[bend for far in row for bend in bent(far)] for row in rows])
-    named = LogisticRegression(C=STRICTNESS, max_iter=2000).fit(bends[broken], labels[broken])
-    ways = {
+    named = LogisticRegression(C=STRICTNESS, max_iter=2000).fit(bends, labels)
+    return {
         name: Way(float(start), [float(weight) for weight in weights])
         for name, start, weights in zip(named.classes_, named.intercept_, named.coef_, strict=True)
     }
-    return Judge(ways, trees, 0.0)
 
 
-def _tree(tree: Any, node: int) -> Tree:
-    left, right = int(tree.children_left[node]), int(tree.children_right[node])
-    if left < 0:
-        return BOOSTING["learning_rate"] * float(tree.value[node].item())
-    edge = float(tree.threshold[node])
-    return [int(tree.feature[node]), edge, _tree(tree, left), _tree(tree, right)]
+def _weights(examples: Sequence[Example], broken: np.ndarray) -> np.ndarray:
+    """As much for the sound ones as for the broken ones, and for a style by the root of its pictures."""
+    weights = np.array([BURNS if example.way == "burnt" else 1.0 for example in examples])
+    for group in (broken, ~broken):
+        styles = Counter(e.entry.style for e, one in zip(examples, group, strict=True) if one)
+        weights[group] *= [
+            styles[e.entry.style] ** -0.5 for e, one in zip(examples, group, strict=True) if one
+        ]
+        weights[group] /= weights[group].mean() * group.mean()
+    return weights
+
+
+def _tree(nodes: np.ndarray, index: int) -> Tree:
+    node = nodes[index]
+    if node["is_leaf"]:
+        return float(node["value"])
+    branches = (_tree(nodes, int(node[side])) for side in ("left", "right"))
+    return [int(node["feature_idx"]), float(node["num_threshold"]), *branches]
 
 
 def write_gate(gate: Gate, path: Path) -> None:

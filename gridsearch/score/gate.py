@@ -6,7 +6,7 @@ regression on the same distances names the way. Where there are references, so d
 them too, and what the reference shares is no fault. The table beside this file is fitted to pictures of many
 styles, sound and broken, by `python -m benchmarks.verdicts`. It holds
 
-- `traits`: of each metric that counts, the fields of `Trait`;
+- `traits`: of each metric that counts, and of ratios of two, "a/b", the fields of `Trait`;
 - `alone` and `referred`: the judges of a picture without and with a reference, as the fields of `Judge`. A
   tree is a number, or [input, edge, tree where the input is at most the edge, tree where it is above]. The
   inputs are the distances in the order of the traits; of `referred`, those from the reference follow.
@@ -24,6 +24,7 @@ from gridsearch.score.metrics import Metrics
 
 TABLE = "gate.json"
 MOST_SPREADS = 6.0  # spreads; what lies farther counts as so far
+LEAST_LEVELS = 0.1  # added to both sides of a ratio
 LEAST_SHAPES = 0.28  # share of contrast; sound pictures of all styles have more
 LEAST_GATED_SIDE = 160.0  # pixels of a working copy: details of smaller pictures are not those of these
 TRAIT_SCALES: dict[str, tuple[Callable[[float, float], float], Callable[[float, float], float]]] = {
@@ -73,11 +74,10 @@ class Way:
 
 @dataclass(frozen=True)
 class Judge:
-    """The ways to break, the trees whose sum is the logit of being broken, and the limit of that."""
+    """The ways to break, and the trees whose sum is the logit of being broken."""
 
     ways: Mapping[str, Way]
     trees: Sequence[Tree]
-    limit: float
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ class Gate:
 class Suspicion:
     """The evidence that a picture is broken."""
 
-    beyond: float  # the logit beyond the gate's limit: above 0 it is broken
+    beyond: float  # the logit of being broken: above 0 that is likelier than being sound
     way: str  # the likeliest way to break
     distances: Mapping[str, float]  # trait -> from sound pictures, or from the reference; in spreads
 
     @property
     def beyond_clipping(self) -> float:
-        """The same, where being burnt counts for no more than the limit.
+        """The same, where being burnt counts for no more than 0.
 
         A burnt picture still shows what it is of, and how far it is clipped does not tell it from others.
         """
@@ -111,7 +111,7 @@ def gate() -> Gate:
     """Return the gate of the table beside this file."""
     table = json.loads(files(__package__).joinpath(TABLE).read_text(encoding="utf-8"))
     alone, referred = (
-        Judge({name: Way(**way) for name, way in part["ways"].items()}, part["trees"], part["limit"])
+        Judge({name: Way(**way) for name, way in part["ways"].items()}, part["trees"])
         for part in (table["alone"], table["referred"])
     )
     traits = {name: Trait(**trait) for name, trait in table["traits"].items()}
@@ -124,12 +124,12 @@ def evidence(metrics: Metrics, reference: Metrics | None, table: Gate | None = N
         return None
     table = table or gate()
     own = distances(table.traits, metrics, None)
-    alone = beyond_limit(table.alone, own)
+    alone = broken_logit(table.alone, own)
     if reference is None or isnan(reference.shapes):
         return _evidence(alone, table, _way(table.alone, own), own, metrics)
     both = distances(table.traits, metrics, reference)
-    shared = max(beyond_limit(table.alone, distances(table.traits, reference, None)), 0.0)
-    mean = (alone - shared + beyond_limit(table.referred, both)) / 2
+    shared = max(broken_logit(table.alone, distances(table.traits, reference, None)), 0.0)
+    mean = (alone - shared + broken_logit(table.referred, both)) / 2
     return _evidence(mean, table, _way(table.referred, both), both[len(own) :], metrics)
 
 
@@ -140,16 +140,22 @@ def _evidence(beyond: float, table: Gate, way: str, apart: Sequence[float], metr
 
 def distances(traits: Mapping[str, Trait], metrics: Metrics, reference: Metrics | None) -> list[float]:
     """Return the distance of each trait from sound pictures, then from the reference, if there is one."""
-    own = [trait.distance(getattr(metrics, name)) for name, trait in traits.items()]
+    own = [trait.distance(value_of(metrics, name)) for name, trait in traits.items()]
     if reference is None:
         return own
-    others = (trait.distance(getattr(reference, name)) for name, trait in traits.items())
+    others = (trait.distance(value_of(reference, name)) for name, trait in traits.items())
     return own + [far - other for far, other in zip(own, others, strict=True)]
 
 
-def beyond_limit(judge: Judge, inputs: Sequence[float]) -> float:
-    """Return the logit of being broken beyond a judge's limit, of distances."""
-    return sum(_leaf(tree, inputs) for tree in judge.trees) - judge.limit
+def value_of(metrics: Metrics, name: str) -> float:
+    """Return a metric, or the ratio of two, by a trait's name."""
+    upper, *lower = (float(getattr(metrics, one)) for one in name.split("/"))
+    return (upper + LEAST_LEVELS) / (lower[0] + LEAST_LEVELS) if lower else upper
+
+
+def broken_logit(judge: Judge, inputs: Sequence[float]) -> float:
+    """Return a judge's logit of being broken, of distances."""
+    return sum(_leaf(tree, inputs) for tree in judge.trees)
 
 
 def _way(judge: Judge, inputs: Sequence[float]) -> str:

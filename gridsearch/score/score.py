@@ -34,7 +34,7 @@ RISING = tuple(name for name, metric in METRICS.items() if metric.rises)  # alon
 SURVIVES = 0.5  # the share of sound images from which a trial counts as surviving
 OUTSIDE = 0.1  # the weight of the metrics' distance from their intervals beside what the gate says
 CLIPPING = 2.0  # spreads; clipped farther is not worse, for many styles clip
-DOUBT = 5.0  # what speaks for a picture being broken counts from so far before the gate's limit on
+DOUBT = 4.0  # what speaks for a picture being broken counts from a logit so far below 0 on
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
 """The looks of a picture, by hand and against plain loops."""
 
+from dataclasses import replace
 from math import isnan, log
 
 import numpy as np
 import pytest
 import scipy
 
+from gridsearch.score.gate import value_of
 from gridsearch.score.layers import energies, evenness, shapes, spans, sparseness
 from gridsearch.score.looks import looks_of
 from gridsearch.score.measure import luma_of
+from gridsearch.score.metrics import UNDEFINED
 from tests.helpers.pictures import grey
 
 
@@ -79,3 +82,9 @@ def test_coloured_rims_on_white_are_colour_on_edges():
     filled[20:44, 20:44] = (255, 60, 60)
     assert looks(rimmed)["edge_colour"] > looks(filled)["edge_colour"] + 20
     assert looks(rimmed)["colour_shapes"] < 0.6 < looks(filled)["colour_shapes"]
+
+
+def test_a_trait_may_be_the_ratio_of_two_metrics_a_tenth_of_a_level_added_to_both():
+    metrics = replace(UNDEFINED, detail_2=1.9, contrast=3.9)
+    assert value_of(metrics, "detail_2/contrast") == pytest.approx(0.5)
+    assert value_of(metrics, "detail_2") == 1.9
