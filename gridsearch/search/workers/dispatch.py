@@ -30,8 +30,8 @@ from gridsearch.search.samplers.by_name import grid, sampler_of, window_sampler
 from gridsearch.search.workers.look import Leader
 
 AHEAD = 4  # a trial waits for every so many that are running, so that no worker waits for the sampler
-MOST_LEARNT = 300  # ended trials that TPE learns from; more take time and change little
-BEST_LEARNT = 50  # of these, the best: TPE compares its best 25 with the others
+MOST_LEARNT = 1000  # ended trials that TPE learns from; more take time and change little
+BEST_LEARNT = 100  # of these, the best: TPE compares its best 25 with the others
 
 Key = tuple[tuple[str, Any], ...]  # the parameters of a trial
 
