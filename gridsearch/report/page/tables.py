@@ -16,6 +16,7 @@ from gridsearch.base.words import (
     slice_text,
     value_text,
 )
+from gridsearch.checkpoint.families import KNOWN_FAMILIES
 from gridsearch.report.colours import chip
 from gridsearch.results.analysis.analyse import best_steps
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
@@ -85,10 +86,13 @@ def pair(results: Results, answer: Answer) -> tuple[str, ...]:
 def time_note(results: Results, answer: Answer) -> str:
     """Return a sentence on what supermerger merges otherwise at these ratios; empty where it does not."""
     ratio = best_steps(results, answer)[-1].numbers().get("ratio") if answer.weights else None
-    if not isinstance(ratio, dict) or ratio.get("time", ratio["BASE"]) == ratio["IN00"]:
+    text, first, *_ = KNOWN_FAMILIES[results.family].blocks
+    if not isinstance(ratio, dict) or ratio.get("time", ratio[text]) == ratio[first]:
         return ""
-    here = "time" if "time" in ratio else "BASE"
-    return f"Nearly the same merge: it takes the time embedding with IN00, and this run took it with {here}."
+    ours = "time" if "time" in ratio else text
+    return (
+        f"Nearly the same merge: it takes the time embedding with {first}, and this run took it with {ours}."
+    )
 
 
 def edges(results: Results, answer: Answer) -> list[str]:
