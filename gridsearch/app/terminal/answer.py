@@ -23,12 +23,16 @@ ALARM = "ALARM"
 def show_answer(results: Results, answer: Answer) -> None:
     """Print the answer, how sure it is, and where to look next."""
     from gridsearch.report.grid import savings_text
+    from gridsearch.report.page.tables import pair
 
     show_headline(answer.sentence)
     for line in last_lines(results, answer):
         say(line)
     if answer.weights:  # to be copied whole
-        say(f"  blocks  {answer.weights}")
+        models = [f"{letter} is {name}" for letter, name in zip("AB", pair(results, answer), strict=False)]
+        where = f", where {' and '.join(models)}" if models else ""
+        say(f"  blocks  to paste into supermerger{where}:")
+        say(f"          {answer.weights}")
     if savings := savings_text(results.images):
         say(f"  saved   {savings}")
     show_next(results.folder, answer.file)
@@ -69,7 +73,6 @@ def last_lines(results: Results, answer: Answer) -> list[str]:
 def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
     from gridsearch.results.analysis.certainty import places_text
     from gridsearch.results.analysis.decided import decided_by
-    from gridsearch.results.analysis.optimum import MARGIN
     from gridsearch.results.analysis.sensitivity import probe_agreement
     from gridsearch.results.analysis.sentence import render_text
     from gridsearch.results.analysis.trials import told_importances
@@ -84,7 +87,7 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         here = best.ratio or 0.0
         likely = sorted(best.doubt.chances, key=lambda one: (-one.chance, abs(one.ratio - here)))
         texts = (f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely[:LIKELIEST] if c.chance >= 0.01)
-        yield "chance", f"{', '.join(texts)} that none is better by more than {MARGIN:g} of the loss"
+        yield "chance", f"of being as good as any ratio tried: {', '.join(texts)}"
     if best.plateau:
         yield "equal", _plateau_text(best.plateau)
     if best.elsewhere:

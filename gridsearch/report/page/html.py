@@ -104,7 +104,7 @@ def _images(results: Results, answer: Answer, home: Path) -> dict:
     grid = build_grid(results, answer, most=MOST_CELLS)
     pictures = pictures_of(grid, results, home)
     return {
-        "strip": strip(grid, answer, pictures),
+        "strip": strip(grid, results, answer, pictures),
         "compare": comparer(grid, answer),
         "axes": axes(grid, results, answer),
         "grid": table(grid, pictures),

@@ -99,7 +99,7 @@ def table(grid: Grid, pictures: Pictures) -> dict:
     return {"groups": grid.groups, "columns": heads, "rows": rows, "broken": broken, "frozen": frozen}
 
 
-def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:
+def strip(grid: Grid, results: Results, answer: Answer, pictures: Pictures) -> dict | None:
     """Return the few images below the answer for the template; None where the best has none.
 
     One case along the ratio in the best slice, with the recommended ratio in it; where more than the ratio
@@ -115,6 +115,7 @@ def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:
     if along:
         parts = [(column, case, column.heading) for column in shown]
         caption = f"One image along the {axis_text(answer)}: “{case.prompt}”, seed {case.seed}"
+        caption += _modes_text(results)
     else:
         firsts = next(iter(turns(case for case in grid.cases if case.id in own.pictures)), ())
         parts = [(own, case, case.prompt_id) for case in firsts[:STRIP_PICTURES]]
@@ -128,6 +129,19 @@ def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:
     for cell in () if along else cells:
         cell["best"] = False  # all of them are
     return {"caption": caption, "pictures": cells} if cells else None
+
+
+def _modes_text(results: Results) -> str:
+    """Return why an end of the ratio may not look like its model; empty where all is drawn in one mode."""
+    modes = set(results.images["prediction_type"])
+    others = results.references[~results.references["prediction_type"].isin(modes)]
+    apart = [
+        f"{model} in {mode}" for model, mode in others.groupby("model")["prediction_type"].first().items()
+    ]
+    if not apart:
+        return ""
+    merges = " and ".join(sorted(modes))
+    return f". Merges are drawn in {merges}, {' and '.join(apart)}: an end need not look like its model"
 
 
 # -- films

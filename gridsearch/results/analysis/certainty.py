@@ -68,8 +68,8 @@ def _of_many(answer: Answer, best: Slice, rivals: Rivals) -> tuple[str, str]:
     if answer.complete <= len(answer.parameters):
         text += f"; {count_text(answer.complete, 'trial')} for {len(answer.parameters)} values is little"
     if rivals.open and rivals.more_prompts:
-        half = "half of them" if rivals.open > 1 else "it"
-        text += f"; about {count_text(rivals.more_prompts, 'more prompt')} would tell {half} apart"
+        half = "rule out half of these" if rivals.open > 1 else "tell which is better"
+        text += f"; about {count_text(rivals.more_prompts, 'more prompt')} would {half}"
     few = rivals.prompts < RELIABLE_PROMPTS
     if rivals.prompts < 2 or 2 * rivals.open > rivals.others or (few and rivals.open):
         return GUESS, text

@@ -213,7 +213,7 @@ def end_text(edge: WindowEdge, word: str, what: str) -> str:
 def _all_prompts(window: Window) -> str:
     """Return what this says of all prompts, to follow what holds of those that were drawn."""
     if not window.sure:
-        return ", which are too few to say it of other prompts"
+        return "; these prompts are too few to tell for others"
     return (
         f"; on other prompts of this kind it begins at {edge_text(window.low)} "
         f"and ends at {edge_text(window.high)}"

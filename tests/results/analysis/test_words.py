@@ -183,7 +183,7 @@ def test_a_soft_edge_is_an_interval_and_a_sharp_one_is_a_step():
     assert high["most"] - high["least"] >= 0.15
     assert sentence.endswith(f"it begins at 0.25–0.30 and ends at {high['least']:.2f}–{high['most']:.2f}.")
     assert screen["title"] in ("Take ratio 0.30", "Take ratio 0.35")
-    assert screen["chance"].startswith(f"{best['ratio']:.2f} ")
+    assert screen["chance"].startswith(f"of being as good as any ratio tried: {best['ratio']:.2f} ")
     assert screen["window"].startswith(
         "0.30 to 0.70; first failed images: p0 at 0.25 below, p0 at 0.55 above"
     )
@@ -197,7 +197,7 @@ def test_what_little_a_plateau_slopes_is_said_and_what_is_as_good():
     )
     assert sentence.endswith("and the merge survives from 0.00 to 1.00, the whole range.")
     assert screen["equal"].startswith("0.00 to 0.")
-    assert screen["chance"].startswith("0.00 100%")
+    assert screen["chance"].startswith("of being as good as any ratio tried: 0.00 100%")
     assert best["chances"][-1]["chance"] == 0.0
 
 
@@ -221,7 +221,7 @@ def test_four_seeds_of_a_prompt_are_no_more_prompts():
     assert screen["best in"].endswith("over 4 prompts; 4 prompts are few, so this is rough")
     assert few["elsewhere"]["low"] < many["elsewhere"]["low"]
     assert few["window"]["sure"] is False
-    assert "on these prompts (blank below, burnt above), which are too few to say it of other" in sentence
+    assert "on these prompts (blank below, burnt above); these prompts are too few to tell" in sentence
 
 
 def test_references_paler_or_stronger_than_merges_change_no_word():
