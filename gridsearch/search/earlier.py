@@ -20,7 +20,6 @@ from gridsearch.results.analysis.probe import (
     expectation_of,
     expected_text,
 )
-from gridsearch.results.results import load_results
 from gridsearch.search.resume import changed_parts
 
 # They are looked at here, or decide no image.
@@ -36,6 +35,8 @@ def earlier_curve(folder: Path, facts: store.Facts) -> dict[str, Any]:
     Raises:
         BadInput: it has none of these models in its place, searched another number, or drew too little.
     """
+    from gridsearch.results.results import load_results  # pandas, which other plans are spared
+
     results = load_results(folder)
     before, (place, along) = results.facts, _one_number(facts)
     if _kind(_one_number(before)[0]) != _kind(place):
