@@ -130,7 +130,7 @@ def test_from_two_files_to_a_merge_each_command_as_the_one_before_printed_it(her
         "try: main()\nexcept SystemExit: print('torch' in sys.modules or 'pandas' in sys.modules)"
     )
     again = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True)
-    assert again.stdout.startswith("This run is finished: nothing is left to render. ")
+    assert again.stdout.startswith("This run is finished: nothing is left to render.\n")
     assert "gridsearch export results/base-burnt" in again.stdout
     assert again.stdout.endswith("False\n")  # what takes seconds to import is not needed to say so
 
