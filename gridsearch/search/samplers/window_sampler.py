@@ -27,6 +27,7 @@ from gridsearch.search.samplers.glance import glances
 from gridsearch.search.samplers.window import RatioAxis, Seen
 
 MOST_CURVES = 100  # each has at least a coarse look of its own
+UNTOLD = 2  # images of a glance where no trial is whole: the first prompt may fail everywhere
 
 
 def seen_in(trial: FrozenTrial, ratio: float) -> Seen:
@@ -114,7 +115,7 @@ class WindowSampler(BaseSampler):
         if self.glances:
             said = batches_at(study, found)
             if not said and (key, ratio) in (*first, *glances):
-                said = {store.GLANCE: first_sound(study)}
+                said = {store.GLANCE: first_sound(study, 1 if (key, ratio) in first else UNTOLD)}
             elif window.at_edge(slices[key], ratio):
                 said = {**said, store.EDGE: True}
             for name, value in said.items():
@@ -188,14 +189,14 @@ def batches_at(study: Study, parameters: Mapping[str, Any]) -> Mapping[str, Any]
     return {}
 
 
-def first_sound(study: Study) -> int:
+def first_sound(study: Study, untold: int) -> int:
     """Return how many images of a trial it takes to have one of a case that the best trial draws well.
 
-    A prompt that fails everywhere shows no window.
+    A prompt that fails everywhere shows no window. Where no trial is whole yet, it is `untold`.
     """
     best = best_complete_trial(study)
     steps = sorted(best.intermediate_values.items()) if best else []
-    return next((step + 1 for step, loss in steps[:LOOK] if loss < 1), 1)
+    return next((step + 1 for step, loss in steps[:LOOK] if loss < 1), untold)
 
 
 def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
