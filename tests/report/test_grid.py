@@ -35,7 +35,8 @@ def test_the_recommended_trial_keeps_its_place_from_its_copy(tmp_path):
 
     told = comparer(grid, answer)
     assert told["columns"][told["start"]["column"]]["mark"] == "recommended"
-    marked = [cell["best"] for cell in strip(grid, answer, pictures_of(grid, twice, tmp_path))["pictures"]]
+    shown = strip(grid, twice, answer, pictures_of(grid, twice, tmp_path))["pictures"]
+    marked = [cell["best"] for cell in shown]
     assert marked == [False, True, False]
 
 

@@ -27,7 +27,7 @@ def told(monkeypatch):
     """What a run expects of an earlier one; each is given as facts, models by the hashes of their files."""
 
     def run(before: store.Facts, now: store.Facts, losses=LOSSES):
-        monkeypatch.setattr(earlier, "load_results", lambda _: Study(before))
+        monkeypatch.setattr("gridsearch.results.results.load_results", lambda _: Study(before))
         monkeypatch.setattr(earlier, "drawn_losses", lambda _: [*losses.items()])
         return earlier_curve(Path("results/x"), now)
 

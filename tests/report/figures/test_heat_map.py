@@ -48,7 +48,7 @@ def test_scattered_pairs_are_dots_and_the_report_says_why_the_sheet_has_no_axes(
     first = f"{answer.parameters['ratio']:.2f} / cfg {4 + best}"
     assert grid.groups[-1].columns[0].heading == first
     assert axes(grid, results, answer)["names"][1]["values"] == ["4", "5", "6", "7", "8"]
-    own = strip(grid, answer, pictures_of(grid, results, tmp_path))
+    own = strip(grid, results, answer, pictures_of(grid, results, tmp_path))
     assert own["caption"] == f"What {first} draws: an image of each prompt"
     assert [cell["under"] for cell in own["pictures"]] == ["p1", "p2"]
 
