@@ -61,7 +61,7 @@ MORE_ART = {
     ),
     "cut-out": ("tuxpaint/stamps/**/*.png",),
 }
-# To these the gate is not fitted.
+# These came after the rest: an earlier gate was tried on them, and they fit the present one.
 STRANGE_ART = {
     "stranger's anime": tuple(
         f"games/renpy/demo/game/images/{name}*"
@@ -96,7 +96,7 @@ STRANGE_ART = {
     "stranger's photograph": ("palapeli/collection/*.jpg", "backgrounds/warty-final-ubuntu.png"),
 }
 LEAST_SIDE, LEAST_BYTES = 240, 30_000
-# Of what the gate is fitted to, and of what it is not: pictures of a style, and what transparent ones lie on.
+# Of the first art, and of what came after: pictures of a style, and what transparent ones lie on.
 MOST_A_STYLE = 60, 24
 SCENES = "wallpaper photograph", "stranger's landscape"
 

@@ -1,4 +1,4 @@
-"""Ways to break that the gate was not fitted to: the faults of `wrecks` and `ruins`, made by other means."""
+"""Ways to break: the faults of `wrecks` and `ruins`, made by other means."""
 
 import numpy as np
 from PIL import Image

@@ -1,7 +1,7 @@
-"""Sound pictures of styles that the gate was not fitted to, drawn by other means than `styles` and `manners`.
+"""Sound pictures of further styles, drawn by other means than `styles` and `manners`.
 
 Shapes are level sets of distance functions, textures are noise of lattices, and colours run along cosines
-(after Quilez), so that neither forms nor palettes nor grain are those of the pictures that the fit has seen.
+(after Quilez), so that neither forms nor palettes nor grain are those of the others.
 """
 
 import io

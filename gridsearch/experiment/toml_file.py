@@ -8,7 +8,7 @@ from typing import Any
 from gridsearch.base.errors import SINGLE_QUOTES, BadInput
 from gridsearch.base.files import near_name
 from gridsearch.base.words import shorten
-from gridsearch.checkpoint.header import PICKLE_ENDINGS
+from gridsearch.checkpoint.header import ENDING, PICKLE_ENDINGS
 
 MAX_EXPERIMENT_BYTES = 500_000  # many prompts are better kept in files of their own
 MOST_MISTAKES = 10  # that are told of at once
@@ -112,7 +112,7 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
             raw = file.read(MAX_EXPERIMENT_BYTES + 1)
     except OSError as error:
         raise BadInput(f"The {what} cannot be read.", where=path, why=error.strerror) from None
-    if path.suffix.lower() in (".safetensors", *PICKLE_ENDINGS):
+    if path.suffix.lower() in (ENDING, *PICKLE_ENDINGS):
         fix = "gridsearch init A B writes an experiment for two models or more."
         raise BadInput(f"This is a checkpoint, not an {what}.", where=path, fix=fix)
     if len(raw) > MAX_EXPERIMENT_BYTES:

@@ -97,8 +97,11 @@ def prepare_checked(
         settings = experiment.search.model_dump() | {"sampler": earlier.facts.experiment["search"]["sampler"]}
         experiment = experiment.model_copy(update={"search": Search.model_validate(settings)})
     facts = _facts(experiment, file, parents, hashing, earlier.facts if earlier else None)
-    if experiment.search.earlier:
-        facts = replace(facts, probe=earlier_curve(experiment.search.earlier, facts))
+    if folder := experiment.search.earlier:
+        # what the run began with: the folder may be gone by now, or on another machine
+        known = (earlier.facts.probe if earlier else None) or {}
+        same = known.get("study") == str(folder)
+        facts = replace(facts, probe=known if same else earlier_curve(folder, facts))
     if earlier:
         require_same_run(earlier.facts, facts, out)
     else:

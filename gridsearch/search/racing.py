@@ -105,8 +105,8 @@ class Racing:
 
     def next_look(self, drawn: int, sound: int) -> int:
         """Return how many images there are when the trial can next be decided."""
-        for look in (self.glance, LOOK):
-            if drawn < min(look, self.cases) and (self.glance or self.at_edge):
+        for look in (self.glance, LOOK) if self.glance or self.at_edge else ():
+            if drawn < min(look, self.cases):
                 return min(look, self.cases)
         failed = drawn - sound
         if not self.at_edge or sound >= self.half or failed > self.cases - self.half:

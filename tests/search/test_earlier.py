@@ -66,7 +66,7 @@ def test_what_is_otherwise_is_said_and_so_is_what_is_expected(toy, told):
     found = told(of(toy, "A", "C"), now)
     assert any(part.startswith("render.steps (") for part in found["differs"])
     (note,) = expectation_notes(replace(now, probe=found))
-    assert "results/x" in note
+    assert "Expected from x, which" in note
     assert "the best near 0.50, and sound images from 0.24 to 0.82" in note
     assert "render.steps" in note
     assert expectation_notes(now) == []

@@ -5,6 +5,7 @@ models. A tensor is too small for huge pages of its own, so many share a chunk. 
 once the tensor is gone, for another of the same size.
 """
 
+import contextlib
 import mmap
 import weakref
 from collections import defaultdict
@@ -44,7 +45,8 @@ class Arena:
         with self._lock:
             if self._used + size > len(self._chunk):
                 pages = mmap.mmap(-1, max(CHUNK, size), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-                pages.madvise(mmap.MADV_HUGEPAGE)
+                with contextlib.suppress(OSError):  # a kernel that was built without them
+                    pages.madvise(mmap.MADV_HUGEPAGE)
                 self._chunk, self._used = memoryview(pages), 0
             place = self._chunk[self._used : self._used + size]
             self._used += -(-size // _ALIGNED) * _ALIGNED

@@ -17,7 +17,7 @@ from gridsearch.base.errors import RunFailed
 from gridsearch.merge.engine.compiled import TAKEN, addresses, array, loops_for
 
 # Elements that are worked on at once: so many float32 stay in a CPU's cache, or fill a GPU.
-CPU_PIECE, GPU_PIECE = 2**19, 2**24
+CPU_PIECE, GPU_PIECE = 2**19, 2**24  # half of the first is no less than `compiled.WORTH_IT`
 
 # What torch.lerp and addcmul know on every device; 8-bit floats are not among them.
 FUSED_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -134,7 +134,7 @@ def scaled_into(out: Tensor, values: Tensor, scale: float) -> float:
 
     It is NaN where a value is NaN.
     """
-    if loops := loops_for(values):
+    if out.dtype in TAKEN and (loops := loops_for(values)):
         return float(np.int32(loops.scaled(array(out), array(values), np.float32(scale))).view(np.float32))
     out.copy_(values.mul(scale))
     return greatest(values)

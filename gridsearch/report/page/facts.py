@@ -39,8 +39,9 @@ def cards(results: Results, answer: Answer) -> list[Fact]:
         found.append(("Nearby", f"{alive} of {len(answer.neighbours)}", about))
     elif best.ratio is not None and answer.main and not answer.projection:
         what = parameter_text(answer.main)
-        ends = f"{half_text(answer)} of the images or more are healthy; {window_ends(best, what)}"
-        ends = ends if best.window else f"no {what} keeps {answer.share:.0%} of its images"
+        ends = f"no {what} keeps {answer.share:.0%} of its images"
+        if best.window:
+            ends = f"{half_text(answer)} of the images or more are healthy; {window_ends(best.window, what)}"
         found.append(("Survives between", window_text(best), ends))
     if answer.tied:
         found.append(("As good", _tied_text(results, answer), "as far as these images tell: choose by eye"))

@@ -1,4 +1,4 @@
-"""The report's facts and tables as plain values for its template."""
+"""The report's tables, commands and edges as plain values for its template."""
 
 import os
 import shlex
@@ -59,12 +59,11 @@ def _is_alone(window: Window) -> bool:
     return low.inside == high.inside and low.outside is None and high.outside is None
 
 
-def window_ends(found: Slice, what: str) -> str:
-    if found.window is None:
-        return ""
-    if _is_alone(found.window):
+def window_ends(window: Window, what: str) -> str:
+    """Return what ends a window on both sides, in words."""
+    if _is_alone(window):
         return "nothing else is rendered yet"
-    ends = ((found.window.low, "below"), (found.window.high, "above"))
+    ends = ((window.low, "below"), (window.high, "above"))
     return ", ".join(end_text(edge, word, what) for edge, word in ends)
 
 
@@ -125,7 +124,7 @@ def slice_rows(answer: Answer) -> list[dict]:
     for found in answer.slices:
         itself = f" ({found.parent} itself)" if found.parent else ""
         best = f"trial {found.trial}" if found.ratio is None else value_text(found.ratio) + itself
-        ends = window_ends(found, parameter_text(answer.main or "trial"))
+        ends = window_ends(found.window, parameter_text(answer.main or "trial")) if found.window else ""
         texts = {"interval": interval_text(found), "window": window_text(found), "ends": ends}
         rows.append({"found": found, "name": slice_text(found.settings), "best": best} | texts)
     return rows

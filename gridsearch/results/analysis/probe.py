@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import inf, isfinite, log, nan
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +100,8 @@ def expectation_of(probe: Mapping[str, Any] | None) -> Expectation | None:
     if not probe:
         return None
     if "losses" in probe:
-        words = f"{probe['study']}, which had {' and '.join(probe['shared'])}"
+        study = PureWindowsPath(probe["study"]).name  # the page is shared, and the person's folders are not
+        words = f"{study}, which had {' and '.join(probe['shared'])}"
         return Expectation(tuple(probe["ratios"]), tuple(probe["losses"]), words, tuple(probe["differs"]))
     answers = zip(probe["error"], probe["spread"], strict=True)
     off = [inf if error is None or not spread else error + abs(log(spread)) for error, spread in answers]

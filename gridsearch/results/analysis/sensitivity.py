@@ -90,11 +90,11 @@ def probe_agreement(results: "Results") -> tuple[str, str] | None:
 
     Of several ratios, the strength that the map expects of each trial is compared with its dial.
     """
-    from scipy.stats import spearmanr  # which few reports need
-
     found, said = map_of(results.facts.probe), probe_text(results.facts.probe)
     if found is None or said is None:
         return agreement_text(results)
+    from scipy.stats import spearmanr  # which few reports need
+
     slopes = {one.name: one.spread for one in found.ratios if one.name in results.parameters}
     rows = results.images.dropna(subset=["dial"]).groupby("trial")[[*slopes, "dial"]].median()
     rows = rows[rows[[*slopes]].nunique(axis=1) > 1]  # where all are equal, any map agrees

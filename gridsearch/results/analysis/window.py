@@ -28,8 +28,8 @@ class WindowEdge:
         inside: the last ratio that survives.
         outside: its rendered neighbour that does not; None where the sweep ends before the window does.
         verdict: what most failing images at `outside` are.
-        prompt: id of the prompt that fails first, walking from the best ratio to this side.
-        prompt_at: the ratio at which it fails.
+        prompt: id of the prompt of the first failed image, walking from the best ratio to this side.
+        prompt_at: the ratio of that image.
         least, most: between them surely lies where half of *all* prompts cease to be sound; the last ratios
             rendered where nothing tells.
     """

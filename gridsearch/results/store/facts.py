@@ -99,7 +99,7 @@ class StoredTaste(TypedDict):
 
 @with_config({**STRICT, "extra": "forbid"})
 class StoredSlopes(TypedDict):
-    """What a ratio does over its range: see `results.analysis.sensitivity.Sensitivity`."""
+    """The effect of a ratio over its range: see `results.analysis.sensitivity.Sensitivity`."""
 
     off: float
     spread: float
@@ -124,7 +124,7 @@ class StoredProbe(TypedDict):
 
 @with_config({**STRICT, "extra": "forbid"})
 class StoredEarlier(TypedDict):
-    """The curve that an earlier study drew, in its stead: see `search.earlier.earlier_curve`.
+    """The curve that an earlier study drew, in a probe's stead: see `search.earlier.earlier_curve`.
 
     `shared` are names of models, and `differs` is what else decides of an image, in words.
     """

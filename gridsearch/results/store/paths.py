@@ -5,9 +5,10 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.families import PARTS
+from gridsearch.experiment.tables import PATHS
 
-# Keys of an experiment, and of what is known of its files, that hold a path, or several.
-PATH_KEYS = {*PARTS, "path", "file", "adapters", "config", "vocabulary", "features"}
+# Keys of an experiment, and of what is known of its files, that hold a path, or several, beside `PATHS`.
+PATH_KEYS = {*PARTS, "adapters", "config", "vocabulary", "features", "earlier"}
 
 
 def path_in(folder: Path, name: str) -> Path | None:
@@ -38,7 +39,10 @@ def without_folders(value: Any, is_path: bool = False) -> Any:
     The folders of a person's machine tell who that is, and are of no use elsewhere.
     """
     if isinstance(value, dict):
-        return {key: without_folders(one, is_path or key in PATH_KEYS) for key, one in value.items()}
+        return {
+            key: without_folders(one, is_path or key in PATH_KEYS or str(key).split("_")[-1] in PATHS)
+            for key, one in value.items()
+        }
     if isinstance(value, list):
         return [without_folders(one, is_path) for one in value]
     return PureWindowsPath(value).name if is_path and isinstance(value, str) else value

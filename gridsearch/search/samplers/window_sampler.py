@@ -61,7 +61,7 @@ class WindowSampler(BaseSampler):
     space: Mapping[str, BaseDistribution] | None = None  # all that is searched; None: once a trial has ended
     cases: int = window.USUAL_CASES  # of a trial
     glances: bool = False  # trials may be stopped after their first images
-    expected: Expectation | None = None  # by a probe of the only curve
+    expected: Expectation | None = None  # by a probe or an earlier study of the only curve
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial | None = None
@@ -90,7 +90,7 @@ class WindowSampler(BaseSampler):
         if self.main not in space:
             return False
         slices = self._by_slice(study, space)
-        return not self._plan(space, slices) and not self._glances(space, slices)
+        return not self._plan(space, slices, self._first(space, slices)) and not self._glances(space, slices)
 
     def _pick(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
@@ -104,7 +104,7 @@ class WindowSampler(BaseSampler):
         )
         axis, slices = _axis(space[self.main]), self._by_slice(study, space, trial.number)
         first, glances = self._first(space, slices), self._glances(space, slices)
-        plan = self._plan(space, slices) + glances
+        plan = self._plan(space, slices, first) + glances
         if ahead >= len(plan):
             gaps = {key: window.widest_gaps(slices[key], axis) for key in _worth_it(slices)}
             plan += [(key, ratio) for key, ratios in gaps.items() for ratio in ratios]
@@ -146,10 +146,13 @@ class WindowSampler(BaseSampler):
         return found
 
     def _plan(
-        self, space: Mapping[str, BaseDistribution], slices: Mapping[tuple, list[Seen]]
+        self,
+        space: Mapping[str, BaseDistribution],
+        slices: Mapping[tuple, list[Seen]],
+        first: list[tuple[tuple, float]],
     ) -> list[tuple[tuple, float]]:
         """Return (slice, ratio): each one's first look, then the best ones' plans, then the others' turns."""
-        axis, first = _axis(space[self.main]), self._first(space, slices)
+        axis = _axis(space[self.main])
         finest = window.finest_of(self.cases)
         plans = {key: window.next_ratios(slices[key], axis, finest) for key in _worth_it(slices)}
         plans |= {key: window.ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
@@ -192,7 +195,8 @@ def batches_at(study: Study, parameters: Mapping[str, Any]) -> Mapping[str, Any]
 def first_sound(study: Study, untold: int) -> int:
     """Return how many images of a trial it takes to have one of a case that the best trial draws well.
 
-    A prompt that fails everywhere shows no window. Where no trial is whole yet, it is `untold`.
+    A prompt that fails everywhere shows no window. Where no trial is whole yet, or all of its first fail, it
+    is `untold`.
     """
     best = best_complete_trial(study)
     steps = sorted(best.intermediate_values.items()) if best else []

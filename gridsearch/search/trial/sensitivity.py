@@ -1,8 +1,9 @@
-"""The sensitivity of a merge to each of its searched ratios, from one gradient of the UNet.
+"""The sensitivity of a merge to each of its searched ratios, from two gradients of the UNet.
 
 A ratio moves every weight W of its keys by dW, so it moves a loss by the sum of dL/dW times dW (the chain
 rule, as AdaMerging has it: Yang et al. 2024, arXiv:2310.02575). The loss is how far off a probe finds the
-merge (`search.trial.probe`). All ratios share the one gradient, however many they are.
+merge (`search.trial.probe`); the other gradient is of its strength. All ratios share both, however many
+they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from gridsearch.render.denoise.noised import levels_at, relative_error, relative
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import draw
 from gridsearch.render.probe import Probe, found_by
+from gridsearch.results import store
 from gridsearch.results.analysis.probe import derivatives, expectation_of, summed_up
 from gridsearch.search.samplers.expectation import PROBED_AT, SHARES, probe_calls, probed_along
 from gridsearch.search.trial.probe import Asked, ask_merge, ask_model, cases_asked, merge_at, references_asked
@@ -44,7 +46,7 @@ def probe_blocks(setup: Setup, asked: Asked) -> dict[str, Any]:
     """
     ranges, place = searched_ratios(setup.experiment), partial(_place, setup.experiment)
     error, spread = zip(*(summed_up(answer(setup, asked, place(share))) for share in SHARES), strict=True)
-    found = {"ratios": SHARES, "error": error, "spread": spread}
+    found = store.json_safe({"ratios": SHARES, "error": error, "spread": spread})
     expected = expectation_of(found)
     if expected is None:
         raise RunFailed("No merge answers with finite numbers.", fix='Set render.dtype = "bfloat16".')
@@ -101,7 +103,11 @@ def searched_ratios(experiment: Experiment) -> dict[str, Range]:
     """
     if len(found := probed_along(experiment)) > 1:
         return found
-    others = [name for name in experiment.searched() if "ratio" not in name.split(".")]
+    others = [
+        name
+        for name, values in experiment.searched().items()
+        if "ratio" not in name.split(".") or not isinstance(values, Range)
+    ]
     why = f"{others[0]} is searched too." if others else "Fewer than two ratios are searched."
     fix = "Search ratios of blocks and nothing else: ratio = { blocks = { low = 0.0, high = 1.0 } }."
     raise BadInput("There is no map of blocks to make.", where="merge", why=why, fix=fix)

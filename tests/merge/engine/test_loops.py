@@ -29,9 +29,12 @@ def models(dtype, count=3):
 
 def assert_alike(make, monkeypatch):
     """The loops are asked, and give the bits that torch gives where numba is absent."""
-    assert compiled._loops()
-    own = make()
+    loops = compiled._loops
+    asked = []
     with monkeypatch.context() as patch:
+        patch.setattr(compiled, "_loops", lambda: asked.append(loops()) or asked[-1])
+        own = make()
+        assert any(asked)
         patch.setattr(compiled, "_loops", lambda: None)
         other = make()
     assert own.dtype == other.dtype
@@ -78,6 +81,12 @@ def test_a_change_is_kept(dtype, monkeypatch):
 
     assert_alike(kept, monkeypatch)
     assert kept()[-1] == values.abs().max()
+
+
+def test_a_change_is_kept_in_float64_too():
+    values, out = models(torch.float32, 1)[0], torch.empty(SIZE, dtype=torch.float64)
+    assert scaled_into(out, values, 0.5) == values.abs().max()
+    assert torch.equal(out, values.double() / 2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

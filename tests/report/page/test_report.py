@@ -158,12 +158,17 @@ def test_what_may_be_shared_names_no_folder_of_the_persons(sweep, home):
     parts = [{"part": "unet", "path": f"{home}u.safetensors", "sha256": "0" * 64}]
     file = sweep.facts.models["base"] | {"path": f"{home}a.safetensors", "files": parts}
     experiment = sweep.facts.experiment | {"adapters": {"style": f"{home}style.safetensors"}}
-    experiment["render"] = experiment["render"] | {"config": f"{home}config"}
+    experiment["render"] = experiment["render"] | {"config": f"{home}sdxl-config"}
+    experiment["search"] = {"earlier": f"{home}earlier-night"}
+    scorers = [{"name": "nice", "head_file": f"{home}head.safetensors"}]
+    experiment["score"] = {"scorer": scorers}
     results = with_facts(sweep, models={"base": file}, extras={"style": file}, experiment=experiment)
     answer = analyse(results)
     shared = report_html(results, answer, sweep.folder), json.dumps(best_dict(results, answer))
-    assert all("jane" not in one and "a.safetensors" in one and "config" in one for one in shared)
-    assert "style.safetensors" in shared[0]
+    assert all("jane" not in one and "a.safetensors" in one for one in shared)
+    assert "sdxl-config" in shared[1]
+    for name in ("style.safetensors", "sdxl-config", "earlier-night", "head.safetensors"):
+        assert name in shared[0]
 
 
 def test_best_json_before_anything_is_done(tmp_path):

@@ -189,6 +189,6 @@ def equals(seed: int, ratios: int = 20, prompts: int = 12, unseen: int = 4):
 
 
 def test_the_luckiest_of_equals_falls_back_without_an_alarm():
-    answers = [analyse(equals(seed), resamples=10) for seed in (4,)]  # of 80, where it falls
-    assert all(answer.confirmed[0].fell < 0.05 for answer in answers)
-    assert [answer.checks[-1].state for answer in answers] == ["passed"] * len(answers)
+    answer = analyse(equals(4), resamples=10)  # of 80 seeds, one where it falls
+    assert answer.confirmed[0].fell < 0.05
+    assert answer.checks[-1].state == "passed"

@@ -1,11 +1,12 @@
-"""The map of blocks: derivatives by one backward pass, against finite differences of the probe's answers."""
+"""The map of blocks: derivatives by two backward passes, against finite differences of its answers."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gridsearch.base.errors import BadInput
+from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.parents import open_parents
 from gridsearch.results.analysis.probe import FAILS, expectation_of, summed_up
@@ -46,6 +47,13 @@ def test_the_map_is_that_of_finite_differences(toy, tmp_path):
     assert (cosines > 0.9).all()
     assert not setup.renderer.pipe.unet.is_gradient_checkpointing
     assert not any(one.requires_grad for one in setup.renderer.pipe.unet.parameters())
+
+
+def test_answers_that_are_not_finite_are_never_the_best(toy, monkeypatch):
+    setup = SimpleNamespace(experiment=experiment(toy, merge=BLOCKS, search={"sampler": "gp", "trials": 9}))
+    monkeypatch.setattr(sensitivity, "answer", lambda *_: np.full((1, 1, 2), np.nan))
+    with pytest.raises(RunFailed, match="finite numbers"):
+        probe_blocks(setup, ())
 
 
 def test_the_ratios_worth_searching_do_most_of_it_together():
