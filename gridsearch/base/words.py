@@ -37,6 +37,11 @@ def value_text(value: object) -> str:
     return text[:-2] + text[-2:].rstrip("0")
 
 
+def count_text(count: int, noun: str) -> str:
+    """Return a number of things: `1 image`, `4 images`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def percent_text(share: float) -> str:
     """Return a share as text, of a small one that it is not 0: `34%`, `under 1%`."""
     return "under 1%" if 0 < share < 0.005 else f"{share:.0%}"

@@ -11,6 +11,7 @@ import torch
 from gridsearch.base import faults
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import cores_here
+from gridsearch.base.words import count_text
 from gridsearch.checkpoint.ldm.shapes import unet_call
 from gridsearch.render.denoise.guidance.branches import branches
 from gridsearch.render.denoise.hires import passes
@@ -34,7 +35,7 @@ class Placement:
     def described(self) -> str:
         """Return `NVIDIA H200 (139.8 GiB), float16`, or `the CPU (16 cores), float32`."""
         cores = cores_here()
-        named = f"the CPU ({cores} core{'' if cores == 1 else 's'})"
+        named = f"the CPU ({count_text(cores, 'core')})"
         if self.device == "mps":
             named = "the GPU of this Mac"
         elif self.device == "cuda":

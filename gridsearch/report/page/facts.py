@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from gridsearch.base.words import metric_text, parameter_text, value_text
+from gridsearch.base.words import count_text, metric_text, parameter_text, value_text
 from gridsearch.report.page.tables import half_text, interval_text, window_ends, window_text
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.certainty import count_text, how_sure
+from gridsearch.results.analysis.certainty import how_sure
 from gridsearch.results.analysis.decided import decided_by
 from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.ranking import AS_GOOD

@@ -1,6 +1,6 @@
 """How sure an answer is, in a word, and what that is based on."""
 
-from gridsearch.base.words import parameter_text, value_text
+from gridsearch.base.words import count_text, parameter_text, value_text
 from gridsearch.results.analysis.answer import Answer, Rivals, Slice
 from gridsearch.results.analysis.optimum import RELIABLE_PROMPTS
 
@@ -82,8 +82,3 @@ def places_text(best: Slice, form: str, joint: str) -> str:
     return joint.join(
         form.format(*(value_text(round(end, 3)) for end in (p.low, p.high))) for p in places if p
     )
-
-
-def count_text(count: int, noun: str) -> str:
-    """Return a number of things: `1 image`, `4 images`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
