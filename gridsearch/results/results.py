@@ -14,7 +14,7 @@ from gridsearch.render.cases import case_id, case_of
 from gridsearch.results import columns, store
 from gridsearch.results.likeness import References, distance_of, sound_references, with_likeness
 from gridsearch.results.store.artifacts import gather, rows_with_pictures
-from gridsearch.results.store.facts import judgements_of
+from gridsearch.results.store.judgements import judgements_of
 
 
 def scorer_names(settings: Mapping) -> tuple[str, ...]:
@@ -46,8 +46,8 @@ class Results:
         checks: the images that check a trial, with the columns `columns.CHECKED_IMAGES`. The role is
             "held_out" for a leader's images of the prompts that were kept apart, "repeat" for a second
             drawing of the best trial's. Empty where nothing was checked.
-        judgements: a person's answers to blind pairs, by time: a row per `store.facts.Judgement`. Without
-            columns where nothing was judged.
+        judgements: a person's answers to blind pairs, by time: a row per `store.judgements.Judgement`.
+            Without columns where nothing was judged.
         notes: what the reader should know first.
     """
 

@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.base.files import data_folder, read_capped
-from gridsearch.results.store.facts import Choice
+from gridsearch.results.store.judgements import Choice
 
 MOST_BYTES = 100_000_000  # about 50,000 pairs
 NEWEST = 1000  # pairs that count: a taste changes, and more would take long to learn from

@@ -21,18 +21,9 @@ from gridsearch.results.shared.connect import connect, leading
 from gridsearch.results.shared.optuna_private import replace_study, storage_of
 from gridsearch.results.shared.retry import driver_message
 from gridsearch.results.store import location
-from gridsearch.results.store.facts import (
-    JUDGEMENT,
-    Facts,
-    Judgement,
-    damage_is_named,
-    judgements_in,
-    load_facts,
-    objectives_of,
-    require_tables_only,
-    require_valid,
-    save_facts,
-)
+from gridsearch.results.store.facts import Facts, load_facts, objectives_of, save_facts
+from gridsearch.results.store.integrity import damage_is_named, require_tables_only, require_valid
+from gridsearch.results.store.judgements import JUDGEMENT, Judgement, judgements_in
 
 CHECKS, REFERENCES = "checks", "references"  # studies beside the search's, of images that it does not ask for
 MOST_RUNS = 5  # results folders, where one that holds several was named
@@ -47,7 +38,7 @@ class Stored:
         trials: of the search.
         checks: images that check it: the leaders on held-out prompts, the best once more.
         done: why the search needs no further trial; None while it does.
-        judgements: a person's answers to pairs, by their keys (see `facts.judgements_of`).
+        judgements: a person's answers to pairs, by their keys (see `judgements.judgements_of`).
     """
 
     facts: Facts

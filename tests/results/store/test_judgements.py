@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results import store
 from gridsearch.results.results import load_results
-from gridsearch.results.store.facts import Judgement, judgements_of
+from gridsearch.results.store.judgements import Judgement, judgements_of
 from tests.helpers.stored import stored_run
 
 

@@ -17,7 +17,7 @@ from gridsearch.render.pictures import png_bytes
 from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.results import load_results
-from gridsearch.results.store.facts import damage_is_named
+from gridsearch.results.store.integrity import damage_is_named
 from tests.helpers.stored import stored_run
 
 

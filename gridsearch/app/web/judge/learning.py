@@ -11,7 +11,7 @@ import numpy as np
 
 from gridsearch.app.web.judge.pairs import Pair, is_small
 from gridsearch.results import store
-from gridsearch.results.store.facts import Choice
+from gridsearch.results.store.judgements import Choice
 from gridsearch.results.store.pairs import KeptPair, KeptPicture, keep_pair, kept_pairs
 from gridsearch.results.store.paths import path_in
 from gridsearch.score.taste import Taste, best_posterior, differences_of, information, learn, trait_names

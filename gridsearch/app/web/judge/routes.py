@@ -20,7 +20,7 @@ from gridsearch.base.pictures import open_picture
 from gridsearch.results import store
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.results import load_results
-from gridsearch.results.store.facts import Choice, Judgement
+from gridsearch.results.store.judgements import Choice, Judgement
 from gridsearch.score.taste import taste_text
 
 FILES = Path(__file__).parent / "page"

@@ -16,7 +16,7 @@ from gridsearch.app.web.judge.sessions import session_of
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.tables import TasteTable
 from gridsearch.results import store
-from gridsearch.results.store.facts import judgements_of
+from gridsearch.results.store.judgements import judgements_of
 from gridsearch.results.store.pairs import kept_pairs
 
 

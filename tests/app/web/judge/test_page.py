@@ -14,7 +14,7 @@ from gridsearch.app.cli.app import app
 from gridsearch.app.web.judge.pairs import choose_pairs
 from gridsearch.results import store
 from gridsearch.results.results import load_results
-from gridsearch.results.store.facts import judgements_of
+from gridsearch.results.store.judgements import judgements_of
 from tests.helpers.judging import served
 from tests.helpers.tied import PROMPTS
 

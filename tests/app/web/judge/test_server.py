@@ -16,7 +16,7 @@ from gridsearch.app.web.server import open_server
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results import store
 from gridsearch.results.results import load_results
-from gridsearch.results.store.facts import judgements_of
+from gridsearch.results.store.judgements import judgements_of
 from tests.helpers.judging import TOKEN, served
 
 
