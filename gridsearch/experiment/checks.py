@@ -8,10 +8,11 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
 from gridsearch.checkpoint.ldm.presets import LACKED
 from gridsearch.experiment.any_of import AnyOf, MergeStep
-from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.gradients import Expanded
 from gridsearch.experiment.methods import Average, Weighted
 from gridsearch.experiment.parameters import deciding_choices, model_place
+from gridsearch.experiment.render_table import Render
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
 from gridsearch.render.denoise.hires import SETTINGS
 from gridsearch.render.denoise.sampling import (

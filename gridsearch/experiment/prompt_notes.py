@@ -14,10 +14,11 @@ from typing import Any
 from gridsearch.base.words import is_number, shorten
 from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.experiment import foreign_names as names
-from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.foreign_names import not_done, plain
 from gridsearch.experiment.programs.fields import APP
 from gridsearch.experiment.prompts import Prompt
+from gridsearch.experiment.render_table import Render
 from gridsearch.experiment.values import is_searched
 from gridsearch.render.denoise.guidance.text import guidance_said
 from gridsearch.render.denoise.hires import hires_said

@@ -27,8 +27,9 @@ from gridsearch.checkpoint.ldm.recognise import (
 from gridsearch.checkpoint.mergeable import require_mergeable
 from gridsearch.checkpoint.prediction import FLOW, Prediction, takes_zero_snr
 from gridsearch.experiment.checks import require_flowing
-from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.recipe import MERGED, Recipe
+from gridsearch.experiment.render_table import Render
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.channels import require_text_alone, step_channels
 from gridsearch.merge.dtypes import as_written

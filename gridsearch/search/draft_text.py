@@ -15,9 +15,9 @@ from gridsearch.checkpoint.family import Family
 from gridsearch.checkpoint.inspect import printable
 from gridsearch.checkpoint.ldm.recognise import family_of, has_vae
 from gridsearch.checkpoint.prediction import FLOW
-from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.prompt_files import prompts_in
 from gridsearch.experiment.prompt_notes import used_and_said
+from gridsearch.experiment.render_table import Render
 from gridsearch.merge.parents import Parents
 from gridsearch.render.denoise.hires import hires_said
 

@@ -13,9 +13,10 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.parameters import searched_values, substituted
 from gridsearch.experiment.recipe import VAE_FILE
+from gridsearch.experiment.render_table import Render
 from gridsearch.experiment.tables import Scoring
 from gridsearch.results import store
 from gridsearch.results.shared.queue import lease_kept

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.foreign_names import COMPARED, HARMLESS, not_done
 from gridsearch.experiment.prompt_files import OPTIONS
 from gridsearch.experiment.prompt_notes import prompt_notes
+from gridsearch.experiment.render_table import Render
 from gridsearch.render.cases import Case
 from gridsearch.render.pictures import parameters_text
 from tests.helpers.experiments import load

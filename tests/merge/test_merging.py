@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.identity import sha256_of
 from gridsearch.checkpoint.sdxl.family import POSITION_IDS, SDXL
-from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.recipe import Components, Model
+from gridsearch.experiment.render_table import Render
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import identify, open_parents, require_drawable

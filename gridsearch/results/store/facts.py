@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ConfigDict, Field, GetPydanticSchema, JsonValue, create_model, with_config
 from typing_extensions import TypedDict
 
-from gridsearch.experiment.experiment import Render
+from gridsearch.experiment.render_table import Render
 from gridsearch.experiment.tables import Search
 from gridsearch.results.columns import STORED, Count, Integer, Text
 from gridsearch.results.store.trials import ENDED, json_safe

@@ -9,8 +9,9 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from gridsearch.checkpoint.prediction import FLOW, Prediction, takes_zero_snr
-from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.parameters import RENDER_VALUES
+from gridsearch.experiment.render_table import Render
 from gridsearch.experiment.values import is_searched, usual_value
 from gridsearch.merge.parents import Parents, mode_of_merge, zero_snr_of
 from gridsearch.render.denoise.hires import SETTINGS as HIRES
