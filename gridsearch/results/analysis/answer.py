@@ -65,9 +65,10 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class RatioChance:
-    """Probability that a rendered ratio is as good as any that can be taken, for other prompts too.
+    """Probability that a rendered ratio is as good as any; 0 of one that these prompts do not survive.
 
-    As good: none has a mean loss that is less by more than `gridsearch.results.analysis.optimum.MARGIN`.
+    As good: none has for all prompts a mean loss that is less by more than
+    `gridsearch.results.analysis.optimum.MARGIN`.
     """
 
     ratio: float

@@ -190,13 +190,14 @@ def places_of(found: Posterior, ratios: Array, taken: float, level: float) -> tu
 
 
 def _cut(places: tuple[BestPlace, ...], window: Window | None) -> tuple[BestPlace, ...]:
-    """Return the places, of which the one about the recommended ratio ends where these prompts' window does.
+    """Return the places, of which the one about the recommended ratio ends where all prompts surely fail.
 
-    Where most of their images fail no ratio is taken, whatever the curve leaves open there.
+    Whatever the curve leaves open there, no ratio beyond is the best. Where these prompts' own window ends is
+    no such place: it may be one of luck, a ratio or two wide.
     """
-    if window is None or window.low.inside == window.high.inside:
+    if window is None or window.low.least == window.high.most:
         return places
-    low, high = window.low.inside, window.high.inside
+    low, high = window.low.least, window.high.most
     own = [one for one in places if one.low < high and one.high > low]
     return tuple(
         replace(one, low=max(one.low, low), high=min(one.high, high)) if one in own else one for one in places
@@ -210,14 +211,15 @@ def gap_at(ratios: Array, centre: float) -> float:
 
 
 def chances(of: Curve) -> tuple[RatioChance, ...]:
-    """Return of every ratio drawn the probability that none that can be taken is better by more than MARGIN.
+    """Return of every ratio that can be taken the probability that none drawn is better by more than MARGIN.
 
     Not that of being *the* best: where ratios differ by less than can be told, or by nothing, that is luck's.
+    What these prompts do not survive has no chance of being taken, but may be better for all prompts.
     """
     assert of.found is not None
     own = np.unique([of.found.at(ratio) for ratio in of.trials["at"]])
-    drawn = of.found.draws[:, own]
-    shares = (drawn <= drawn.min(axis=1, keepdims=True) + MARGIN).mean(axis=0)
+    least = of.found.draws.min(axis=1, keepdims=True)
+    shares = (of.found.draws[:, own] <= least + MARGIN).mean(axis=0)
     known = dict(zip(of.found.ratios[own].round(10).tolist(), shares.tolist(), strict=True))
     return tuple(RatioChance(float(at), known.get(round(at, 10), 0.0)) for at in of.losses.ratios.tolist())
 

@@ -167,9 +167,9 @@ def _doubt(answer: Answer, best: Slice) -> str:
 
 
 def _is_window(best: Slice) -> bool:
-    """Return whether the interval is all that survives."""
+    """Return whether the interval holds all that survives."""
     low, high = (best.window.low.inside, best.window.high.inside) if best.window else (0.0, 0.0)
-    return low < high and [(one.low, one.high) for one in best.doubt.places] == [(low, high)]
+    return low < high and [one.low <= low and one.high >= high for one in best.doubt.places] == [True]
 
 
 def _doubt_of_many(answer: Answer) -> str:

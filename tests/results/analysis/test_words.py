@@ -230,7 +230,7 @@ def test_references_paler_or_stronger_than_merges_change_no_word():
     assert said(inside(0.3, 0.6), bowl(0.45), dial=2.0) == usual()
 
 
-def test_the_best_lies_within_what_survives_and_only_what_survives_has_a_chance():
+def test_the_best_lies_where_prompts_may_survive_and_only_what_survives_has_a_chance():
     rng = np.random.default_rng(4)
     _, _, best = said(
         lambda ratio: "".join(
@@ -239,8 +239,24 @@ def test_the_best_lies_within_what_survives_and_only_what_survives_has_a_chance(
         lambda _: 0.5,
     )
     low, high = (best["window"][side]["inside"] for side in ("low", "high"))
-    assert low <= best["interval"]["low"] <= best["interval"]["high"] <= high
+    assert best["window"]["low"]["least"] <= best["interval"]["low"]
+    assert best["interval"]["high"] <= best["window"]["high"]["most"]
     assert all(one["chance"] == 0 for one in best["chances"] if not low <= one["ratio"] <= high)
     assert max(one["chance"] for one in best["chances"]) > 0
     assert best["narrowing"][-1]["width"] == pytest.approx(best["interval"]["high"] - best["interval"]["low"])
     assert best["file"] == f"toy-{best['ratio']:.2f}.safetensors"
+
+
+def test_a_window_of_luck_does_not_end_the_interval():
+    """Seven of 16 images are healthy from 0.3 to 0.7, and eight at two neighbouring ratios."""
+
+    def letters(ratio):
+        healthy = 8 if ratio in (0.5, 0.55) else 7 if 0.3 <= ratio <= 0.7 else 0
+        return "".join("o" if (5 * i + round(ratio * 20)) % 16 < healthy else "b" for i in range(16))
+
+    sentence, screen, best = said(letters, lambda _: 0.3)
+    assert "survives from 0.50 to 0.55 on these prompts" in sentence
+    assert sentence.endswith("; these prompts are too few to tell for others.")
+    assert best["interval"]["low"] < 0.45 < 0.6 < best["interval"]["high"]
+    assert max(one["chance"] for one in best["chances"]) < 0.9  # the ratios beside are about as good
+    assert screen["window"].startswith("0.50 to 0.55; first failed images: ")
