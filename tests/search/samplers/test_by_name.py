@@ -7,12 +7,15 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from gridsearch.experiment.tables import SEARCH_SAMPLERS, Search
+from gridsearch.search.racing import NEVER_BEST
 from gridsearch.search.samplers.by_name import make_sampler, population
 from gridsearch.search.samplers.cmaes import GENERATION, CmaEs
+from gridsearch.search.samplers.finished import ended_with_losses
 
 NAMES = [name for name, known in SEARCH_SAMPLERS.items() if not known.ends_itself]
 TRIALS = 18
@@ -99,6 +102,25 @@ def test_values_lie_on_the_steps_that_were_asked_for(name):
         assert trial.params["render.steps"] in (10, 15, 20, 25, 30)
         assert isinstance(trial.params["render.steps"], int)
         assert -1 <= trial.params["more.ratio"] <= 1
+
+
+def test_samplers_learn_from_the_mean_loss_and_not_from_the_rank():
+    """The first ranks last and has the least loss; one that was stopped never has."""
+    study, space = optuna.create_study(), {"ratio": FloatDistribution(0.0, 1.0)}
+    for value, loss, state in (
+        (5.0, 0.4, TrialState.COMPLETE),
+        (3.0, 0.9, TrialState.COMPLETE),
+        (4.0, None, TrialState.COMPLETE),
+        (2.0, 0.1, TrialState.PRUNED),
+    ):
+        kept = {} if loss is None else {"summary": {"loss": loss}}
+        study.add_trial(
+            create_trial(
+                state=state, value=value, params={"ratio": 0.5}, distributions=space, user_attrs=kept
+            )
+        )
+    losses = [loss for _, loss in ended_with_losses(study, space)]
+    assert losses == [0.4, 0.9, 4.0, 0.4 + NEVER_BEST]
 
 
 def test_a_generation_is_a_sixth_of_the_trials_within_reason():
