@@ -19,6 +19,7 @@ from gridsearch.results.results import Results
 from gridsearch.score.score import SURVIVES
 from gridsearch.search.checks import FLAT_FROM
 from gridsearch.search.racing import Racing
+from gridsearch.search.samplers.certain import beyond_edges
 from gridsearch.search.samplers.glance import glances
 from gridsearch.search.samplers.window import Seen, at_edge, coarse_left, finest_of, make_axis, next_ratio
 from gridsearch.search.trial.outcome import SIDES
@@ -46,7 +47,8 @@ class Claim:
         flat: all that survives is said to be equal.
         found, told: of the true windows, those in which a whole trial survives, and those that are named.
         near: both edges are within EDGE of those that all ratios give for the same cases.
-        false_stops, false_of: of so many trials truly as good as the best so far, those that a race stopped.
+        false_stops, false_of: of so many ratios truly as good as the best so far, those that a race stopped
+            and no later trial drew whole.
     """
 
     renders: float
@@ -115,11 +117,11 @@ def run_of(images: Images, counts: NDArray, rng: np.random.Generator) -> Results
 
 
 def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray, tuple[int, int]]:
-    """How many images `window` draws at each ratio; how many trials as good as the best it stops, and of how
-    many such."""
+    """How many images `window` draws at each ratio; how many ratios as good as the best so far stay stopped,
+    and of how many such."""
     order = order_of(images, np.random.default_rng(seed))
     counts, seen = np.zeros(len(RATIOS), dtype=int), []
-    stopped, good = 0, 0
+    stays: dict[int, bool] = {}
     while not alike(images, counts, seed):
         best, taken = leader(images, counts), [one.ratio for one in seen]
         ratio, glance = next_ratio(seen, AXIS, finest_of(len(order))), 0
@@ -127,15 +129,17 @@ def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray
             ratio = next(glances(seen, AXIS, len(order)), None) if ratio is None else ratio
             glance = 1 if best is None else int((images.losses[best, order] < 1).argmax()) + 1
         if ratio is None:
+            ratio, glance = next(beyond_edges(seen, AXIS), None), 0
+        if ratio is None:
             break
         at = _number(ratio)
         race = racing(images, order, edges=True, glance=glance, at_edge=not glance and at_edge(seen, ratio))
         counts[at] = drawn_of(images, order, at, counts, race)
         if best is not None and truth.loss[at] <= truth.loss[best] and truth.sound[at] >= SURVIVES:
-            good, stopped = good + 1, stopped + (counts[at] < len(order))
+            stays[at] = bool(counts[at] < len(order))
         found = seen_at(images, order[: counts[at]], at, len(order))
         seen.append(replace(found, glanced=found.partial and glance > 0 and counts[at] <= LOOK))
-    return counts, (stopped, good)
+    return counts, (sum(stays.values()), len(stays))
 
 
 def alike(images: Images, counts: NDArray, seed: Sequence[int]) -> bool:
@@ -155,6 +159,7 @@ def seen_at(images: Images, drawn: NDArray, at: int, cases: int) -> Seen:
         _side(images.verdicts[at, drawn]) or float(np.median(images.dials[at, drawn])),
         float(images.losses[at, drawn].mean()),
         len(drawn) < cases,
+        prompts=len(np.unique(images.prompts[drawn])),
     )
 
 

@@ -26,6 +26,7 @@ WRONG = 0.03  # the chance that a trial is ever stopped which just survives, or 
 FIRST_LOOK = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse
 ROUNDING = 1e-12
 LAST_STEP = 10**9  # where a pruned trial reports its value: beyond every case
+CLEARLY = 6.0  # failed images' worth: a trial at an edge whose losses exceed the best's by so much is worse
 NEVER_BEST = 0.01  # by how much a pruned trial is at least worse than the best
 
 
@@ -85,8 +86,8 @@ class Racing:
     many the best is a lucky one, with which equals compare badly (Bonferroni). Where the edges of what
     survives matter, as for `window`, a trial that may survive or not is drawn to its end, however bad it is.
     A glance is stopped where its first images all failed, or then fewer than half of six are sound. A trial
-    at an edge is stopped once its images decide whether it survives, whatever the missing ones are, unless
-    no more of them failed than of the best so far.
+    at an edge is stopped once its images decide that it does not survive, whatever the missing ones are; or
+    that it does, and their losses exceed those of the best by `CLEARLY` in all.
     """
 
     prompts: Sequence[str]  # of each image of a whole trial, in the order in which they are drawn
@@ -148,12 +149,13 @@ class Racing:
         return f"worse than {name} on the same {drawn} images"
 
     def decided(self, losses: Mapping[int, float], best: Mapping[int, float]) -> bool:
-        """Return whether the trial surely fails, or survives with more failed images than the best trial."""
+        """Return whether the trial surely fails, or surely survives and is clearly worse than the best."""
         failed = sum(loss >= 1 for loss in losses.values())
         if failed > self.cases - self.half:
             return True
-        fewer = losses.keys() <= best.keys() and sum(best[step] >= 1 for step in losses) < failed
-        return fewer and len(losses) - failed >= self.half
+        if len(losses) - failed < self.half or not losses.keys() <= best.keys():
+            return False
+        return sum(loss - best[step] for step, loss in losses.items()) >= CLEARLY
 
     def hopeless(self, drawn: int, sound: int) -> bool:
         """Return whether so few of the first images are sound that the trial will hardly survive."""

@@ -38,9 +38,9 @@ RIVAL = 0.2  # a second run of survivors is refined where it keeps at most so mu
 RUNS = 3  # so many runs of survivors have their edges found: more are the luck of a few prompts
 # Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
 # since it differs from prompt to prompt; finer than this does not pay.
-FINEST = 1 / 16  # of the window's width: the spacing at the best, with USUAL_CASES cases
-USUAL_CASES = 16  # with fewer the best is known less well, by the root of their number: the spacing is wider
-COARSEST = 1 / 4  # but never wider than this
+FINEST = 1 / 11  # of the window's width: the spacing at the best
+COARSEST = 1 / 4  # the same with one case: the best is known less well, by the root of their number
+USUAL_CASES = 16  # of a trial
 GROWTH = 2.0  # further off, gaps may be so many times as wide as their distance from the best
 HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
 LEAST_PART = 0.25  # of the gap at an edge: it is parted where the shares that survive cross, but not nearer
@@ -57,6 +57,7 @@ class Seen:
     loss: float = math.nan  # the mean of its images' losses; NaN where `survived` is
     partial: bool = False  # it was stopped early, so that these are of some of its images only
     glanced: bool = False  # it was stopped after its first images: little more than a guess
+    prompts: int = 0  # of which it has images
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def make_axis(low: float, high: float, step: float | None) -> RatioAxis:
 
 def finest_of(cases: int) -> float:
     """Return the spacing at the best that pays with so many cases, in window widths."""
-    return min(FINEST * max(1.0, math.sqrt(USUAL_CASES / cases)), COARSEST)
+    return max(FINEST, COARSEST / math.sqrt(cases))
 
 
 def next_ratios(seen: Iterable[Seen], axis: RatioAxis, finest: float = FINEST) -> list[float]:
@@ -176,7 +177,8 @@ def known_of(seen: Iterable[Seen]) -> list[Seen]:
     return list(found.values())
 
 
-def _alive(one: Seen) -> bool:
+def keeps_half(one: Seen) -> bool:
+    """Return whether it survives."""
     return one.survived >= SURVIVES
 
 
@@ -184,12 +186,12 @@ def at_edge(seen: Iterable[Seen], ratio: float) -> bool:
     """Return whether of the known neighbours of a ratio one survives and the other does not."""
     known = [one for one in known_of(seen) if round(one.ratio - ratio, 9) != 0]
     at = bisect_left(known, ratio, key=lambda one: one.ratio)
-    return 0 < at < len(known) and _alive(known[at - 1]) != _alive(known[at])
+    return 0 < at < len(known) and keeps_half(known[at - 1]) != keeps_half(known[at])
 
 
 def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
     """Return the runs of neighbours that survive: (first, one past the last)."""
-    alive = [False, *map(_alive, known), False]
+    alive = [False, *map(keeps_half, known), False]
     turns = [i for i, (a, b) in enumerate(pairwise(alive)) if a != b]
     return list(zip(turns[::2], turns[1::2], strict=True))
 
@@ -260,7 +262,7 @@ def _next_at_edge(
     free = axis.free(a.ratio, b.ratio, ())
     if not free:
         yield from (one.ratio for one in (a, b) if one.ratio in unsure)
-    elif _alive(a) == _alive(b) or any(a.ratio < ratio < b.ratio for ratio in taken):
+    elif keeps_half(a) == keeps_half(b) or any(a.ratio < ratio < b.ratio for ratio in taken):
         yield from _next_in(a.ratio, b.ratio, taken, axis)
     else:
         part = (a.survived - SURVIVES) / (a.survived - b.survived)

@@ -22,6 +22,7 @@ from gridsearch.score.score import SURVIVES, number
 from gridsearch.search.parameters import as_given, parameters_of, tidied
 from gridsearch.search.racing import best_complete_trial
 from gridsearch.search.samplers import window
+from gridsearch.search.samplers.certain import beyond_edges
 from gridsearch.search.samplers.expectation import look_as_expected
 from gridsearch.search.samplers.glance import glances
 from gridsearch.search.samplers.window import RatioAxis, Seen
@@ -38,7 +39,8 @@ def seen_in(trial: FrozenTrial, ratio: float) -> Seen:
     # what its failed images are tells more than the dial, whose zero may be off by what references differ
     dial = found.get("side") or number(found["dial"])
     figures = found["survived"], dial, number(found["loss"]), found["partial"]
-    return Seen(ratio, *figures, only_glanced(trial))
+    prompts = {row["prompt_id"] for row in store.images_of(trial)}
+    return Seen(ratio, *figures, only_glanced(trial), len(prompts))
 
 
 def only_glanced(trial: FrozenTrial) -> bool:
@@ -53,7 +55,7 @@ class WindowSampler(BaseSampler):
 
     Every slice has its coarse look first. Edges and refinement follow for those that do about as well as the
     best. Each of the others is followed to where its dial turns, where a window too narrow for the coarse
-    look would be, and no further. Last of all the best curve has its glances.
+    look would be, and no further. Last of all the best curve has its glances, and ratios beyond its edges.
     """
 
     main: str  # the parameter's name, along which the window is
@@ -90,7 +92,11 @@ class WindowSampler(BaseSampler):
         if self.main not in space:
             return False
         slices = self._by_slice(study, space)
-        return not self._plan(space, slices, self._first(space, slices)) and not self._glances(space, slices)
+        return not (
+            self._plan(space, slices, self._first(space, slices))
+            or self._glances(space, slices)
+            or self._certain(space, slices)
+        )
 
     def _pick(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
@@ -104,7 +110,7 @@ class WindowSampler(BaseSampler):
         )
         axis, slices = _axis(space[self.main]), self._by_slice(study, space, trial.number)
         first, glances = self._first(space, slices), self._glances(space, slices)
-        plan = self._plan(space, slices, first) + glances
+        plan = self._plan(space, slices, first) + glances + self._certain(space, slices)
         if ahead >= len(plan):
             gaps = {key: window.widest_gaps(slices[key], axis) for key in _worth_it(slices)}
             plan += [(key, ratio) for key, ratios in gaps.items() for ratio in ratios]
@@ -177,11 +183,21 @@ class WindowSampler(BaseSampler):
     ) -> list[tuple[tuple, float]]:
         """Return (slice, ratio) of the best curve's glances, once all curves have had their first look."""
         axis = _axis(space[self.main])
+        best = self._looked_at(axis, slices)
+        return [(key, ratio) for key in best for ratio in glances(slices[key], axis, self.cases)]
+
+    def _certain(
+        self, space: Mapping[str, BaseDistribution], slices: Mapping[tuple, list[Seen]]
+    ) -> list[tuple[tuple, float]]:
+        """Return (slice, ratio) of what tells where the best curve's edges surely lie."""
+        axis = _axis(space[self.main])
+        best = self._looked_at(axis, slices)
+        return [(key, ratio) for key in best for ratio in beyond_edges(slices[key], axis)]
+
+    def _looked_at(self, axis: RatioAxis, slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
+        """Return the best slice, once all had their first look; none before, nor where nothing is stopped."""
         looked = all(not window.coarse_left([one.ratio for one in seen], axis) for seen in slices.values())
-        if not self.glances or not looked:
-            return []
-        best = _worth_it(slices)[0]
-        return [(best, ratio) for ratio in glances(slices[best], axis, self.cases)]
+        return _worth_it(slices)[:1] if self.glances and looked else []
 
 
 def batches_at(study: Study, parameters: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -223,7 +223,7 @@ def test_after_the_end_the_widest_gap_is_next():
     assert widest_gaps([Seen(0.0), Seen(0.6), Seen(1.0)], AXIS)[:2] == [0.3, 0.8]
 
 
-@pytest.mark.parametrize(("cases", "spacing"), [(1, 1 / 4), (4, 1 / 8), (16, 1 / 16), (64, 1 / 16)])
+@pytest.mark.parametrize(("cases", "spacing"), [(1, 1 / 4), (4, 1 / 8), (16, 1 / 11), (64, 1 / 11)])
 def test_with_few_cases_the_best_is_looked_for_less_finely(cases, spacing):
     assert finest_of(cases) == pytest.approx(spacing)
 
