@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from gridsearch.base.words import count_text, metric_text, parameter_text, value_text
-from gridsearch.report.page.tables import half_text, interval_text, window_ends, window_text
+from gridsearch.report.page.tables import interval_text, window_ends, window_text
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.certainty import how_sure
 from gridsearch.results.analysis.decided import decided_by
@@ -13,6 +13,7 @@ from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.ranking import AS_GOOD
 from gridsearch.results.analysis.sanity import trial_text
 from gridsearch.results.analysis.sensitivity import probe_agreement
+from gridsearch.results.analysis.sentence import half_text
 from gridsearch.results.analysis.trials import whole
 from gridsearch.results.columns import WITHOUT_TASTE
 from gridsearch.results.results import Results

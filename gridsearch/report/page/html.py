@@ -23,9 +23,9 @@ from gridsearch.report.page.images import film_section, link_to, pictures_of, st
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.analyse import block_ends
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.sentence import headline_text, lede_text, render_text
+from gridsearch.results.analysis.sentence import half_text, headline_text, lede_text, render_text
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import path_in, without_folders
+from gridsearch.results.store.paths import EXPERIMENT, path_in, without_folders
 from gridsearch.results.store.trials import json_safe
 
 FIGURE_KEYS = ("id", "data", "layout", "along", "prompts")  # of a figure, for the page's script
@@ -56,7 +56,7 @@ def write_report(results: Results, answer: Answer, path: Path) -> None:
 def report_html(results: Results, answer: Answer, home: Path) -> str:
     """Return the page's text; full-size images are linked relative to `home`, the page's folder."""
     parts = sections(results, answer)
-    sheet = results.folder / "sheet.png"
+    sheet, experiment = results.folder / "sheet.png", results.folder / EXPERIMENT
     images = _images(results, answer, home)
     figures = [{key: getattr(one, key) for key in FIGURE_KEYS} for part in parts for one in part["figures"]]
     told = {key: images[key] for key in ("compare", "axes")}
@@ -74,7 +74,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         render=render_text(answer),
         pair=tables.pair(results, answer),
         time_note=tables.time_note(results, answer),
-        half=tables.half_text(answer),
+        half=half_text(answer),
         ends=block_ends(results, answer),
         sections=parts,
         data=json_safe(data),
@@ -93,6 +93,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         settings=json.dumps(json_safe(without_folders(results.settings)), indent=2, ensure_ascii=False),
         models=json_safe(without_folders(results.facts.models)),
         sheet=link_to(sheet, home) if sheet.is_file() else None,
+        experiment=link_to(experiment, home) if experiment.is_file() else None,
         plotly=Markup(get_plotlyjs()),  # the library's own source; nothing of the run is in it
     )
 

@@ -103,7 +103,8 @@ def strip(grid: Grid, results: Results, answer: Answer, pictures: Pictures) -> d
     """Return the few images below the answer for the template; None where the best has none.
 
     One case along the ratio in the best slice, with the recommended ratio in it; where more than the ratio
-    changes, or there is no other yet, the recommended trial's own images, one of each prompt.
+    changes, or there is no other yet, the references' images of a prompt, then the recommended trial's own
+    images, of this prompt and of others.
     """
     best = answer.best.trial if answer.best else None
     shown, case = grid.along(best, STRIP_PICTURES, answer.tied)
@@ -118,16 +119,20 @@ def strip(grid: Grid, results: Results, answer: Answer, pictures: Pictures) -> d
         caption += _modes_text(results)
     else:
         firsts = next(iter(turns(case for case in grid.cases if case.id in own.pictures)), ())
-        parts = [(own, case, case.prompt_id) for case in firsts[:STRIP_PICTURES]]
+        beside = [column for column in grid.columns if column.is_reference][: STRIP_PICTURES // 2]
+        parts = [(column, one, f"{column.heading} alone") for column in beside for one in firsts[:1]]
+        parts += [(own, case, case.prompt_id) for case in firsts[: STRIP_PICTURES - len(parts)]]
         axis = f"{axis_text(answer)} " if own.value is not None else ""
-        caption = f"What {axis}{own.name} draws: an image of each prompt"
+        models = " and ".join(column.heading for column in beside)
+        first = f"The first prompt by {models} alone, then each" if models else "One image of each"
+        caption = f"{first} prompt by {axis}{own.name}"
     cells = [
         cell | {"column": place[id(column)], "row": grid.cases.index(case), "under": under}
         for column, case, under in parts
         if (cell := pictures.cell(column, case))
     ]
     for cell in () if along else cells:
-        cell["best"] = False  # all of them are
+        cell["best"] = cell["best"] and bool(beside)  # else all of them are
     return {"caption": caption, "pictures": cells} if cells else None
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
@@ -27,15 +28,9 @@ from gridsearch.results.analysis.trials import ranked
 from gridsearch.results.analysis.window import EDGE_LEVEL, Window
 from gridsearch.results.columns import SET_DISTANCE, TRIALS, number_names
 from gridsearch.results.results import Results
-from gridsearch.score.score import SURVIVES
 
 EXAMPLES = 2  # reasons quoted per verdict
 MOST_ROWS = 1_000  # of the table of trials: trials.csv has all
-
-
-def half_text(answer: Answer) -> str:
-    """Return the share of images from which something survives, in words."""
-    return "half" if answer.share == SURVIVES else f"{answer.share:.0%}"
 
 
 def interval_text(found: Slice) -> str:
@@ -70,8 +65,10 @@ def window_ends(window: Window, what: str) -> str:
 def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     """Return the next commands: `run` to continue or repeat it, `export` where a merge survives."""
     relative = os.path.relpath(results.folder)
-    folder = shlex.quote(str(results.folder) if relative.startswith("..") else relative)
-    run = f"gridsearch run {shlex.quote(results.facts.file)} --out {folder}"
+    folder = shlex.quote(results.folder.resolve().name if relative.startswith("..") else relative)
+    file = results.facts.file  # the page is shared: the folders of a person's machine stay out of it
+    file = PureWindowsPath(file).name if Path(file).is_absolute() or PureWindowsPath(file).anchor else file
+    run = f"gridsearch run {shlex.quote(file)} --out {folder}"
     export = f"gridsearch export {folder} -o {shlex.quote(answer.file)}" if answer.file else None
     return {"run": run, "export": export}
 

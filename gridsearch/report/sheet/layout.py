@@ -83,7 +83,7 @@ def _place(grid: Grid, image: tuple[int, int], cell: int) -> SheetLayout:
 
 def head(scale: float) -> int:
     """Return where the title's band ends."""
-    return MARGIN + round(112 * scale)
+    return MARGIN + round(134 * scale)
 
 
 # -- pages

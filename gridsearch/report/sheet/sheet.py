@@ -36,7 +36,10 @@ PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
 HELD_OUT = "Held-out prompts: they had no part in the choice, and were rendered only for the leaders."
-LEGEND = "A coloured frame and its word say how an image broke; the others are healthy. Blue: recommended."
+LEGEND = (
+    "A coloured frame and its word say how an image broke; the others are healthy. Bar: share of healthy "
+    "images. Defect: distance from healthy, 0 is best. Blue: recommended. Grey: outside what survives."
+)
 HEADING = (24, 20, 17, 14)  # px of a column's heading: the largest that fits
 READERS = min(4, os.cpu_count() or 1)  # threads; Pillow releases Python's lock while it decodes
 # this level of PNG is three times as fast as the default one for 5% more bytes
@@ -175,7 +178,7 @@ def _title(draw: _Draw, place: SheetLayout, name: str, note: str, answer: Answer
     text = wrap(note, place.size[0] - MARGIN - beside, words, lines=1)[0]
     draw.text((beside, MARGIN - 4 + large), text, font=font(words), fill=FAINT, anchor="ls")
     lines = wrap(answer.sentence, width, words, lines=2) if answer else []
-    for i, line in enumerate([*lines, wrap(LEGEND, width, words, lines=1)[0]]):
+    for i, line in enumerate([*lines, *wrap(LEGEND, width, words, lines=2)]):
         y = MARGIN + round(36 * place.scale) + i * leading
         draw.text((MARGIN, y), line, font=font(words), fill=FAINT)
 

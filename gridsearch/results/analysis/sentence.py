@@ -1,10 +1,13 @@
 """The answer in words: a sentence for people who merge models."""
 
+import re
+
 from gridsearch.base.words import parameter_text, setting_text, value_text
 from gridsearch.experiment.composition import model_text
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.certainty import GUESS, how_sure, places_text
 from gridsearch.results.analysis.window import Window, WindowEdge
+from gridsearch.score.score import SURVIVES
 
 MOST_NAMED = 4  # values in a headline; where more were searched, the trial's number stands for them
 
@@ -44,6 +47,11 @@ def survives(answer: Answer) -> bool:
     return answer.best is not None and answer.best.survived >= answer.share
 
 
+def half_text(answer: Answer) -> str:
+    """Return the share of images from which something survives, in words."""
+    return "half" if answer.share == SURVIVES else f"{answer.share:.0%}"
+
+
 def take_text(answer: Answer) -> str:
     """Return the parameters to take, and what they make the merge of."""
     return f"{headline_text(answer)}{_of(answer)}"
@@ -81,12 +89,12 @@ def file_text(name: str, answer: Answer) -> str:
     best = answer.best
     if best is None or not survives(answer):
         return ""
-    mark = [f"trial-{best.trial}"] if answer.projection else []
-    if best.ratio is not None and not answer.projection:
-        mark = [value_text(best.ratio)]
-        if len(answer.parameters) > 1:  # a bare number would pass for any of them
-            mark.insert(0, parameter_text(answer.main or "ratio").replace(" ", "-"))
-    return "-".join([name, *mark]) + ".safetensors"
+    marks = [setting_text(key, value) for key, value in answer.parameters.items() if value is not None]
+    if len(marks) > MOST_NAMED:
+        marks = [f"trial {best.trial}"]
+    elif len(marks) == 1 and best.ratio is not None:  # one number alone needs no name
+        marks = [value_text(best.ratio)]
+    return "-".join([name, *(re.sub(r"[^\w.+-]+", "-", mark) for mark in marks)]) + ".safetensors"
 
 
 def luck_text(answer: Answer) -> str:
@@ -191,7 +199,8 @@ def _survival(answer: Answer, best: Slice) -> str:
         return ""
     low, high = best.window.low, best.window.high
     narrow, first, last = low.inside == high.inside, value_text(low.inside), value_text(high.inside)
-    text = f", and the merge survives {f'at {first} only' if narrow else f'from {first} to {last}'}"
+    rule = f"at least {half_text(answer)} of its images healthy"
+    text = f", and the merge survives, {rule}, {f'at {first} only' if narrow else f'from {first} to {last}'}"
     if low.outside is None and high.outside is None:  # one place alone is no window
         return "" if narrow else text + ", the whole range"
     ends = [

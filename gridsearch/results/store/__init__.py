@@ -18,6 +18,7 @@ from gridsearch.results.store.facts import (
 )
 from gridsearch.results.store.folder_lock import locked
 from gridsearch.results.store.location import FILE, StudyPlace, checkpoint, note_place, place_of
+from gridsearch.results.store.paths import keep_experiment
 from gridsearch.results.store.study import (
     DONE,
     Stored,

@@ -4,6 +4,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.files import write_atomic
 from gridsearch.checkpoint.families import PARTS
 from gridsearch.experiment.tables import PATHS
 
@@ -28,6 +29,19 @@ def picture_of(folder: Path, name: str) -> Path:
     if path is None:
         raise BadInput("A picture's name leads out of the results folder.", where=name)
     return path
+
+
+EXPERIMENT = "experiment.toml"  # the copy of a run's experiment, in its folder
+
+
+def keep_experiment(file: Path, folder: Path) -> None:
+    """Keep a copy of the experiment's file in the folder, for those whom the folder is given to.
+
+    An experiment that was made by a program has no file, and is in best.json.
+    """
+    copy = folder / EXPERIMENT
+    if file.suffix == copy.suffix and file.is_file() and not (copy.exists() and file.samefile(copy)):
+        write_atomic(copy, file.read_bytes())
 
 
 KEPT = ".thumbnails"  # a folder in the results folder; may be removed at any time

@@ -92,6 +92,7 @@ def lead(
             store.write_study(out, prepared.facts)
         elif has_grown(prepared.earlier.facts, prepared.facts):
             store.write_study(out, *grown(store.read_study(out), prepared.facts))
+        store.keep_experiment(Path(prepared.facts.file), out)
         taste_notes = renew_taste(out) if prepared.experiment.score.taste else []
         for note in taste_notes:
             listener.note(note)

@@ -124,6 +124,8 @@ def test_from_two_files_to_a_merge_each_command_as_the_one_before_printed_it(her
             small = re.sub(r"steps( *)= 20", r"steps\1= 2", text.replace("step = 0.01", "step = 0.25"))
             (here / typed[1]).write_text(re.sub(r"\[(\d+), \d+\]", r"[\1]", small), "utf-8")
     assert (here / typed[-1]).stat().st_size > 5_000_000
+    kept = here / "results" / "base-burnt" / "experiment.toml"
+    assert kept.read_bytes() == (here / "base-burnt.toml").read_bytes()
     code = (
         "import sys; from gridsearch.app.cli import main\n"
         "sys.argv = ['gridsearch', 'run', 'base-burnt.toml']\n"

@@ -49,8 +49,10 @@ def test_scattered_pairs_are_dots_and_the_report_says_why_the_sheet_has_no_axes(
     assert grid.groups[-1].columns[0].heading == first
     assert axes(grid, results, answer)["names"][1]["values"] == ["4", "5", "6", "7", "8"]
     own = strip(grid, results, answer, pictures_of(grid, results, tmp_path))
-    assert own["caption"] == f"What {first} draws: an image of each prompt"
-    assert [cell["under"] for cell in own["pictures"]] == ["p1", "p2"]
+    assert own["caption"] == f"The first prompt by base and burnt alone, then each prompt by {first}"
+    shown = [(cell["under"], cell["best"]) for cell in own["pictures"]]
+    assert shown == [("base alone", False), ("burnt alone", False), ("p1", True), ("p2", True)]
+    assert answer.file == f"{results.name}-ratio-{first.replace(' / cfg ', '-cfg-')}.safetensors"
 
 
 def test_one_number_or_a_choice_has_none(sweep, modes):

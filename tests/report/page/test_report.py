@@ -162,7 +162,8 @@ def test_what_may_be_shared_names_no_folder_of_the_persons(sweep, home):
     experiment["search"] = {"earlier": f"{home}earlier-night"}
     scorers = [{"name": "nice", "head_file": f"{home}head.safetensors"}]
     experiment["score"] = {"scorer": scorers}
-    results = with_facts(sweep, models={"base": file}, extras={"style": file}, experiment=experiment)
+    facts = {"models": {"base": file}, "extras": {"style": file}, "file": f"{home}night.toml"}
+    results = with_facts(sweep, **facts, experiment=experiment)
     answer = analyse(results)
     shared = report_html(results, answer, sweep.folder), json.dumps(best_dict(results, answer))
     assert all("jane" not in one and "a.safetensors" in one for one in shared)

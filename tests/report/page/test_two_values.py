@@ -72,6 +72,14 @@ def test_on_a_phone_the_comparer_is_before_the_plots_and_told_for_fingers(addres
     assert page.locator("#trials").bounding_box()["y"] < 400
 
 
+def test_a_command_is_copied_by_its_button(address, visit):
+    page = visit(address).page
+    page.locator(".command .copy").first.click()
+    assert page.locator(".command .copy").first.inner_text() == "Copied"
+    command = page.locator(".command code").first.inner_text()
+    assert page.evaluate("String(getSelection())").strip() == command.strip()
+
+
 def test_without_scripts_there_are_the_images_and_the_tables(address, visit):
     page = visit(address, java_script_enabled=False).page
     assert page.locator("#grid td img").count() == 2 * (2 + 12)

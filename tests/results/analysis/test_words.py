@@ -98,7 +98,7 @@ def test_the_best_at_an_end_is_the_model_itself():
 def test_models_in_the_other_order_burn_below():
     sentence, screen, best = said(inside(0.4, 0.6, below="u", above="b"), bowl(0.5))
     assert sentence.startswith("Take ratio 0.50")
-    assert "survives from 0.40 to 0.60 on these prompts (burnt below, blank above)" in sentence
+    assert "healthy, from 0.40 to 0.60 on these prompts (burnt below, blank above)" in sentence
     assert screen["window"].startswith("0.40 to 0.60")
     assert [best["window"][side]["verdict"] for side in ("low", "high")] == ["burnt", "blank"]
 
@@ -109,9 +109,9 @@ def test_a_flat_curve_has_no_best():
         "Take ratio 0.50 (50% base + 50% “burnt”): all 16 images are healthy; "
         "from 0.00 to 1.00 nothing differs by more than 0.05 in the mean loss (95% sure), "
         "so take any ratio, or this one for its distance from the ends, "
-        "and the merge survives from 0.00 to 1.00, the whole range."
+        "and the merge survives, at least half of its images healthy, from 0.00 to 1.00, the whole range."
     )
-    assert screen["equal"].startswith("0.00 to 1.00 draw as well, to 0.05 of the loss (95% sure)")
+    assert screen["equal"].startswith("0.00 to 1.00 draw equally well, within 0.05 of the loss (95% sure)")
     assert screen.keys().isdisjoint({"chance", "more"})
     assert (best["plateau"]["whole"], best["ratio"], len(best["tied"])) == (True, 0.5, 20)
 
@@ -127,7 +127,7 @@ def test_a_single_misjudged_image_does_not_move_the_best_of_a_plateau():
     assert re.search(
         r"expect (9\d|100)% of the images to be healthy \(\d\d% to 100%, 95% sure\)", screen["others"]
     )
-    assert "survives from 0.00 to 1.00, the whole range" in sentence
+    assert "healthy, from 0.00 to 1.00, the whole range" in sentence
     assert best["others"] == []
 
 
@@ -137,7 +137,7 @@ def test_where_too_few_prompts_are_sound_nothing_is_said_to_survive():
         lambda ratio: "".join("o" if abs(ratio - at) < 0.15 else "b" for at in centres), lambda _: 0.0
     )
     assert sentence.startswith("No ratio keeps 50% of its images healthy; the least bad is ratio 0.")
-    assert "survives from" not in sentence
+    assert "healthy, from" not in sentence
     assert "window" not in screen
     assert screen["title"].startswith("Least bad: ratio 0.")
     assert (best["window"], best["others"]) == (None, [])
@@ -195,7 +195,9 @@ def test_what_little_a_plateau_slopes_is_said_and_what_is_as_good():
     assert sentence.startswith(
         "Take ratio 0.00, which is base itself: all 16 images are healthy; the best ratio"
     )
-    assert sentence.endswith("and the merge survives from 0.00 to 1.00, the whole range.")
+    assert sentence.endswith(
+        "and the merge survives, at least half of its images healthy, from 0.00 to 1.00, the whole range."
+    )
     assert screen["equal"].startswith("0.00 to 0.")
     assert screen["chance"].startswith("of being as good as any ratio tried: 0.00 100%")
     assert best["chances"][-1]["chance"] == 0.0
@@ -209,7 +211,7 @@ def test_a_shallow_bowl_has_its_best_in_the_middle():
         r"Take ratio 0\.(45|50|55) .*: all 16 images are healthy; the best ratio lies between 0\.", sentence
     )
     assert screen["equal"].startswith(
-        f"{best['plateau']['low']:.2f} to {best['plateau']['high']:.2f} draw as well"
+        f"{best['plateau']['low']:.2f} to {best['plateau']['high']:.2f} draw equally well"
     )
 
 
@@ -255,7 +257,7 @@ def test_a_window_of_luck_does_not_end_the_interval():
         return "".join("o" if (5 * i + round(ratio * 20)) % 16 < healthy else "b" for i in range(16))
 
     sentence, screen, best = said(letters, lambda _: 0.3)
-    assert "survives from 0.50 to 0.55 on these prompts" in sentence
+    assert "healthy, from 0.50 to 0.55 on these prompts" in sentence
     assert sentence.endswith("; these prompts are too few to tell for others.")
     assert best["interval"]["low"] < 0.45 < 0.6 < best["interval"]["high"]
     assert max(one["chance"] for one in best["chances"]) < 0.9  # the ratios beside are about as good

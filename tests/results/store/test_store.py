@@ -87,3 +87,15 @@ def test_a_study_of_another_optuna_is_told_with_the_command_that_mends_it(tmp_pa
         store.read_study(run)
     assert fix in caught.value.lines[-1]
     assert len(caught.value.lines) <= 4
+
+
+def test_the_experiments_file_is_kept_beside_what_came_of_it(tmp_path):
+    file, folder = tmp_path / "night.toml", tmp_path / "night"
+    folder.mkdir()
+    store.keep_experiment(file, folder)  # of a notebook there is none
+    assert not list(folder.iterdir())
+    for text in ('name = "night"\n', 'name = "night"  # with more prompts\n'):
+        file.write_text(text)
+        store.keep_experiment(file, folder)
+        store.keep_experiment(folder / "experiment.toml", folder)  # run from its own folder
+        assert (folder / "experiment.toml").read_text() == text

@@ -19,6 +19,15 @@
 
   for (const node of document.querySelectorAll(".scripted, .by-prompt, #reload")) node.hidden = false;
   for (const node of document.querySelectorAll(".unscripted")) node.hidden = true;
+  // Selected first: where copying is refused, the text can be copied by hand. It asks for no permission.
+  for (const code of document.querySelectorAll(".command code")) {
+    const button = make("button", "Copy", { type: "button", class: "copy" });
+    button.addEventListener("click", () => {
+      getSelection().selectAllChildren(code);
+      button.textContent = document.execCommand("copy") ? "Copied" : "Selected";
+    });
+    code.after(button);
+  }
   // The page of a run that goes on loads itself again, until a reader has begun to use it.
   const reload = document.getElementById("reload");
   reload?.addEventListener("click", () => location.reload());
