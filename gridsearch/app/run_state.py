@@ -95,9 +95,9 @@ def state_lines(state: RunState, age: float) -> list[str]:
     if state.ended:
         head = f"{state.ended}: the run of {state.name} ended {duration(age)} ago"
     elif is_alive(state, age):
-        head = f"running: {who}, heard of {duration(age)} ago"
+        head = f"running: {who}, last heard from {duration(age)} ago"
     else:
-        head = f"dead: {who}, last heard of {duration(age)} ago; the same command resumes it"
+        head = f"dead: {who}, last heard from {duration(age)} ago; the same command resumes it"
     left = f"{'about ' if state.about else ''}{state.trials_left} left"
     pace = f", {state.per_minute:.3g} images per minute" if state.per_minute else ""
     lines = [head, f"trials: {state.trials_done} done, {left}; {state.images} images since it began{pace}"]
@@ -110,7 +110,11 @@ def state_lines(state: RunState, age: float) -> list[str]:
 def worker_text(worker: Mapping[str, Any], age: float = 0.0) -> str:
     """Return a line on a worker."""
     silent = worker["silent"] + age
-    heard = f"silent for {duration(silent)}" if silent > QUIET_WORKER else f"heard of {duration(silent)} ago"
+    heard = (
+        f"silent for {duration(silent)}"
+        if silent > QUIET_WORKER
+        else f"last heard from {duration(silent)} ago"
+    )
     return f"worker {worker['name']}: trial {worker['trial']}, {worker['images']} images, {heard}"
 
 

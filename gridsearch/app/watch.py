@@ -121,7 +121,7 @@ class Watched:
 
     def _why(self) -> str:
         if self._workers and all(map(is_quiet, self._workers)):
-            return f"of {len(self._workers)} workers none is heard of ({workers_text(self._workers)})"
+            return f"of {len(self._workers)} workers none has been heard from ({workers_text(self._workers)})"
         if not self._workers and self._doing.startswith("0 at once"):
             return "no worker has taken a trial; start one with `gridsearch worker`"
         return f"last heard was {self._heard}"

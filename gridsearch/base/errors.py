@@ -4,6 +4,7 @@ Everything else is a bug and keeps its traceback.
 """
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ SINGLE_QUOTES = (
     r"""In TOML a backslash within "..." begins an escape: use / or 'single quotes', as in 'D:\test'."""
 )
 
-MOST_OFFERED = 12  # names that a mend lists
+MOST_OFFERED = 14  # names that a mend lists
+NEAR = 0.53  # of the letters: "fp16" is near "float16", and "resolution" is not near "freeu_version"
 
 
 class GridsearchError(Exception):
@@ -74,12 +76,40 @@ class Busy(RunFailed):
 
 
 def nearest(name: object, known: Collection[str]) -> str:
-    """Return the most similar of the known names."""
-    start = str(name)[:100]  # comparing takes the square of the length
-    return max(known, key=lambda other: difflib.SequenceMatcher(None, start, other).ratio())
+    """Return the most similar of the known names, capitals or not."""
+    return max(known, key=lambda other: _likeness(name, other))
+
+
+def _likeness(name: object, other: str) -> float:
+    start = str(name)[:100].casefold()  # comparing takes the square of the length
+    return difflib.SequenceMatcher(None, start, other.casefold()).ratio()
+
+
+def nearest_key(name: str, known: Collection[str]) -> str:
+    """Return a sentence that offers a key in the place of an unknown one, or says that none is like it."""
+    close = nearest(name, known)
+    if _is_near(name, close):
+        return f"The nearest known key is {close!r}."
+    if len(known) > MOST_OFFERED:
+        return "No known key is like it."
+    return f"The known keys are {', '.join(known)}."
+
+
+def _is_near(name: object, other: str) -> bool:
+    """Return whether one is likely to stand for the other: a slip of the pen, or the beginning of it."""
+    short, long = sorted((re.sub(r"[\s_-]", "", str(one)[:100].casefold()) for one in (name, other)), key=len)
+    return _likeness(name, other) >= NEAR or bool(short and long.startswith(short))
 
 
 def nearest_text(name: object, known: Collection[str]) -> str:
-    """Return a sentence that offers the most similar of the known names, and all of them if they are few."""
-    rest = f"; there are {', '.join(known)}" if len(known) <= MOST_OFFERED else f" of {len(known)}"
-    return f"The nearest is {nearest(name, known)!r}{rest}."
+    """Return a sentence that offers the most similar of the known names, and all of them if they are few.
+
+    Where they are many, the most similar one is offered even if it is not near.
+    """
+    close, few = nearest(name, known), len(known) <= MOST_OFFERED
+    if len(known) == 1:
+        return f"There is only {close}."
+    if few and not _is_near(name, close):
+        return f"There are {', '.join(known)}."
+    rest = f"; there are {', '.join(known)}" if few else f" of {len(known)}"
+    return f"The nearest is {close!r}{rest}."

@@ -54,6 +54,9 @@ BEGINNINGS = {
     b"GGUF": ("is a GGUF file, whose weights are quantised and cannot be merged", SAFE_VERSION),
     b"version ": ("is a Git LFS pointer and not the model itself", "Fetch the model: git lfs pull."),
     b"<": ("is a web page and not a model", "Download it again; the site may want you to log in first."),
+    b"%PDF": ("is a PDF and not a model", "Name the model's .safetensors file."),
+    b"\x89PNG": ("is a picture and not a model", "Name the model's .safetensors file."),
+    b"\xff\xd8\xff": ("is a picture and not a model", "Name the model's .safetensors file."),
 }
 
 
@@ -168,6 +171,8 @@ def _require_file(path: Path) -> None:
         raise BadInput("This is a folder, not a checkpoint.", where=path, fix=fix)
     if not path.is_file():
         fix = near_name(path) or "Check the path; in an experiment file it is relative to that file."
+        if any(part in ("http:", "https:") for part in path.parts):
+            fix = "Models are read from this machine: download the file, and name it."
         raise BadInput("There is no such checkpoint.", where=path, fix=fix)
     if path.suffix.lower() in PICKLE_ENDINGS:
         raise BadInput(f"This checkpoint {PICKLE}.", where=path, fix=SAFE_VERSION)
@@ -175,6 +180,8 @@ def _require_file(path: Path) -> None:
 
 def _header(file: BinaryIO, header_bytes: int, size: int) -> tuple[Any, int]:
     """Read the header as JSON, with the bytes of weights that follow it; a ValueError if it is none."""
+    if size == 0:
+        raise ValueError("the file is empty")
     if size < 8 or not 2 <= header_bytes <= min(MAX_HEADER_BYTES, size - 8):
         raise ValueError(f"the header would be {header_bytes:,} bytes in a file of {size:,}")
     if header_bytes > SMALL_HEADER_BYTES + HEADER_SHARE * size:
@@ -196,10 +203,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
     """Return what a header describes; a ValueError if it is none, a BadInput if the weights are cut short."""
     if not isinstance(header, dict):
-        raise ValueError("the header is no table")
+        raise ValueError("the header is not a table")
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("the header's metadata are no table of texts")
+        raise ValueError("the header's metadata is not a table of texts")
     if len(header) > MOST_TENSORS:
         raise ValueError(f"the header has {len(header):,} tensors; {MOST_TENSORS:,} are allowed")
     tensors, needed = {}, 0
@@ -224,7 +231,7 @@ def _require_known_dtype(path: Path, key: str, entry: Any) -> None:
 def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
     """Return a tensor, and the offset at which it ends."""
     if len(key) > LONGEST_KEY or not key.isprintable():
-        raise ValueError(f"{key[:80]!r} is no name of a tensor")
+        raise ValueError(f"{key[:80]!r} is not a tensor name")
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise ValueError(f"{key[:80]!r} is not described")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

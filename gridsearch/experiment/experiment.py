@@ -73,11 +73,11 @@ class Experiment(Recipe):
             raise ValueError(f'the sampler "{search.sampler}" needs a number of trials: search.trials = 40')
         if has_two_goals and search.racing:
             raise ValueError(
-                f"Optuna stops no trial of {search.sampler}, which has two goals: leave search.racing out"
+                f"{search.sampler} has two goals, so no trial is stopped early: leave search.racing out"
             )
         if search.width is not None and (is_grid or has_two_goals):
             raise ValueError(
-                f"search.width ends a search that goes on until the best is known, which {search.sampler} "
+                f"search.width is for a search that goes on until the best is known, and {search.sampler} "
                 "does not: leave it out"
             )
         for name, values in self.searched().items() if is_grid else ():

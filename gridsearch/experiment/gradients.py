@@ -47,9 +47,9 @@ def pasted_weights(text: str) -> tuple[dict[str, float], int]:
         try:
             found.append(float(part))
         except ValueError:
-            raise ValueError(f"the {_ordinal(i)} of the weights is {part!r:.40} and no number") from None
+            raise ValueError(f"the {_ordinal(i)} weight is {part!r:.40}, which is not a number") from None
         if not abs(found[-1]) <= MAX_RATIO:
-            raise ValueError(f"the {_ordinal(i)} of the weights must be from {-MAX_RATIO:g} to {MAX_RATIO:g}")
+            raise ValueError(f"the {_ordinal(i)} weight must be from {-MAX_RATIO:g} to {MAX_RATIO:g}")
     count, lacked = len(found), 0
     if count in (OTHERS, OTHERS + 1):
         lacked = OTHERS - len(places)
@@ -174,7 +174,7 @@ def _require_selector(key: str) -> None:
     except ValueError:
         close = nearest(key, (*SHAPE_KEYS, *selectors(current_family())))
         raise ValueError(
-            f"{key!r} is no block and no key of a gradient; the nearest name is {close!r}"
+            f"{key!r} is neither a block nor a key of a gradient; the nearest name is {close!r}"
         ) from None
 
 

@@ -40,8 +40,10 @@ class Prompt(Table):
     ] = (1,)
     id: str = Field(default="", pattern=r"^[\w-]*$", max_length=MAX_ID)
     held_out: bool = False  # kept apart from the search, to confirm its leaders
-    origin: Annotated[str, BeforeValidator(_unwritten)] = Field(default="", exclude=True)
-    others: Annotated[dict[str, str], BeforeValidator(_unwritten)] = Field(default_factory=dict, exclude=True)
+    origin: Annotated[str, BeforeValidator(_unwritten)] = Field(default="", exclude=True, repr=False)
+    others: Annotated[dict[str, str], BeforeValidator(_unwritten)] = Field(
+        default_factory=dict, exclude=True, repr=False
+    )
 
     @model_validator(mode="after")
     def _has_a_text_or_a_file(self) -> Self:

@@ -151,7 +151,9 @@ class Recipe(OfFamily):
             )
         names = [parameters.file_name(file) for file in files]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"two files of components.vae are called {twice!r}: trials name them so")
+            raise ValueError(
+                f"two files of components.vae are called {twice!r}, which tells trials apart: rename one"
+            )
 
     # -- what is searched
 

@@ -91,7 +91,9 @@ def _as_table(value: object) -> object:
     """Read the short form `content = "parents"`."""
     if isinstance(value, str):
         if value != "parents":
-            raise ValueError('say "parents", who judge what is in a picture, or give a table of settings')
+            raise ValueError(
+                'give "parents", for the parents to judge what is in a picture, or a table of settings'
+            )
         return {}
     return value
 

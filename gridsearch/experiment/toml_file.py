@@ -23,10 +23,10 @@ _TWO_QUOTES = """Text with " in it stands in 'single quotes', and text with ' in
 
 # What a line has outside of its quoted texts and its comment -> how to mend it. The first that fits is told.
 MENDS: tuple[tuple[str, str], ...] = (
-    (r"[“”„‟‘’‚«»]", 'Curly quotes are no quotes in TOML: type straight ones, "...".'),
+    (r"[“”„‟‘’‚«»]", 'Curly quotes do not count in TOML: type straight ones, "...".'),
     (
         r"[\u00a0\u2000-\u200f\u2028\u202f\u3000\ufeff]",
-        "An invisible character or a special space is in this line: type it anew.",
+        "This line has an invisible character or a special space: type it again.",
     ),
     (
         r"[=,\[]\s*(True|False|TRUE|FALSE|[Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF)\s*($|[,\]}])",
@@ -41,38 +41,39 @@ MENDS: tuple[tuple[str, str], ...] = (
         "This looks like JSON; an experiment is TOML, with key = value on a line each.",
     ),
     (r"^\s*- ", "This looks like YAML; an experiment is TOML, with key = value on a line each."),
-    (r"^\s*[\w.-]+\s*:=?", "Between a key and its value stands =, as in steps = 28."),
-    (r"==|=>|<-", "Between a key and its value stands a single =, as in steps = 28."),
+    (r"^\s*[\w.-]+\s*:=?", "Put = between a key and its value, as in steps = 28."),
+    (r"==|=>|<-", "Put a single = between a key and its value, as in steps = 28."),
     (r"^\s*(//|/\*|;|--|%|<!--)|\s(//|/\*)", "A comment begins with #."),
     (r";\s*$", "A line does not end with ; in TOML: delete it."),
     (r"=\s*(,|$)", "The value after = is missing: give one, or leave the line out."),
-    (r"[=,\[]\s*[-+]?\.\d", "A number has a digit before its point, as in 0.5."),
-    (r"\d\.\s*($|[,\]}])", "A number has a digit behind its point, as in 5.0."),
+    (r"[=,\[]\s*[-+]?\.\d", "A number needs a digit before its point, as in 0.5."),
+    (r"\d\.\s*($|[,\]}])", "A number needs a digit after its point, as in 5.0."),
     (r"\d\s*%", "Write a share as a number from 0 to 1: 0.5 for 50%."),
+    (r"^\s*seeds\s*=\s*\d+\s*(\.\.+|-|–|to)\s*\d", "Each seed is written out: seeds = [1, 2, 3, 4]."),
     (r"=\s*[-+]?[\d.]+\s*(\.\.+|-|–|—|to|bis|~)\s*[\d.]+", _RANGE),
     (
         r"=\s*[-+]?\d+,\d+\s*($|\})",
-        "A decimal number has a point, as in 4.5; several numbers stand in brackets, as in [4, 5].",
+        "A decimal number has a point, as in 4.5; several numbers go in square brackets, as in [4, 5].",
     ),
     (r"=\s*[-+]?0\d", "A number does not begin with 0, unless a point follows."),
-    (r"=\s*[-+]?[\d.]+(\s*,\s*[-+]?[\d.]+)+", "Several values stand in square brackets, as in [1, 2]."),
-    (r"=\s*\(|=\s*<", "Several values stand in square brackets, as in [1, 2]."),
+    (r"=\s*[-+]?[\d.]+(\s*,\s*[-+]?[\d.]+)+", "Several values go in square brackets, as in [1, 2]."),
+    (r"=\s*\(|=\s*<", "Several values go in square brackets, as in [1, 2]."),
     (r"=\s*\{\s*[\d.\"]", _RANGE),
     (r",\s*\}", "Delete the comma before }."),
-    (r"=\s*\{[^}]*$|^[^{]*\}\s*,?$", "A table in { } stands on a single line; close it with }."),
+    (r"=\s*\{[^}]*$|^[^{]*\}\s*,?$", "A table in { } goes on a single line; close it with }."),
     (r"=\s*\[[^\]]*\)|=\s*\[[^\]]*\}", "A list that begins with [ ends with ]."),
     (
         r"^\s*\[[^\]]*$|^\s*\[\[[^\]]*\]\s*$|^\s*\[[^\[\]]*\]\]\s*$|^\s*\[[^\]]*\]+\s*\S",
-        "A table's name stands in brackets alone on its line: [render], or [[prompt]] for one of several.",
+        "A table's name goes in brackets, alone on its line: [render], or [[prompt]] for one of several.",
     ),
     (r"=.*\"\"\s*\w|=\s*\"\".*\w\"\"", _TWO_QUOTES),
     (r"""=([^"']|"")*["'](?!")""", f"A closing quote is missing. {_TWO_QUOTES}"),
-    (r"=\s*[-+]?[\w.]+\s*(px|GB|MB|min|h|s)\s*$", "A number stands without its unit and without quotes."),
-    (r"=.*\S\s+[\w.-]+\s*=", "Each key stands on a line of its own."),
-    (r"[=,\[]\s*[-+]?[\w.]*[^\W\d]", 'A text stands in quotes, as in sampler = "euler".'),
-    (r"=\s*[~./\\]", 'A path stands in quotes, as in "models/a.safetensors".'),
+    (r"=\s*[-+]?[\w.]+\s*(px|GB|MB|min|h|s)\s*$", "Write a number without its unit and without quotes."),
+    (r"=.*\S\s+[\w.-]+\s*=", "Put each key on a line of its own."),
+    (r"[=,\[]\s*[-+]?[\w.]*[^\W\d]", 'Text goes in quotes, as in sampler = "euler".'),
+    (r"=\s*[~./\\]", 'A path goes in quotes, as in "models/a.safetensors".'),
     (r"^\s*[\w.-]+(\s+[\w.-]+)+\s*=", "A key has no spaces: join its words with _, as in clip_skip."),
-    (r"^\s*[\w.-]+(\s+\S+)+\s*$", "Between a key and its value stands =, as in steps = 28."),
+    (r"^\s*[\w.-]+(\s+\S+)+\s*$", "Put = between a key and its value, as in steps = 28."),
     (r"^[^=]*$", "A line is a table's name in brackets, or a key with its value, as in steps = 28."),
     (r"^\s*=", "A key is missing before =."),
 )
@@ -81,18 +82,18 @@ _SAID: tuple[tuple[str, str], ...] = (
     (r"Unescaped '\\'|Invalid hex value|Escaped character", SINGLE_QUOTES),
     (
         r"Cannot overwrite a value|Duplicate inline table key",
-        "This key is there twice in its table: delete one of the lines.",
+        "This key appears twice in its table: delete one of the lines.",
     ),
     (
         r"Cannot declare \('(\w+)'",
-        "This table is there twice: put its lines together, or write [[prompt]] for several of a kind.",
+        "This table appears twice: put its lines together, or write [[prompt]] for several of a kind.",
     ),
     (
         r"Cannot (mutate|redefine)",
-        "This table was closed by { } before, or has a value of its name: write it in one place.",
+        "This name already has a value or a table in { }: write it in one place.",
     ),
     (r"Unclosed array", "A list that begins with [ ends with ]."),
-    (r"Unclosed inline table", "A table in { } stands on a single line; close it with }."),
+    (r"Unclosed inline table", "A table in { } goes on a single line; close it with }."),
 )
 
 
@@ -214,5 +215,5 @@ def _mend(line: str, said: str) -> str:
             return mend
     bare = _bare(line)
     return next(
-        (mend for pattern, mend in MENDS if re.search(pattern, bare)), f"The reader says: {said[:100]}."
+        (mend for pattern, mend in MENDS if re.search(pattern, bare)), f"The parser says: {said[:100]}."
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pydantic
 
-from gridsearch.base.errors import BadInput, nearest, nearest_text
+from gridsearch.base.errors import BadInput, nearest_key, nearest_text
 from gridsearch.checkpoint.ldm.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
 from gridsearch.experiment.any_of import SEVERAL
 from gridsearch.experiment.methods import METHODS
@@ -21,7 +21,10 @@ _HINTS = {
     "models": 'Add [models] with a = "path/to/a.safetensors" and b = "path/to/b.safetensors".',
     "name": 'Give the experiment a name of letters, digits, "." , "_" or "-": it names the results folder.',
 }
-_REBASIN = "Put one model in the order of the other first: gridsearch rebasin B --to A -o FILE."
+_METHOD_HINTS = {
+    "rebasin": "Put one model in the order of the other first: gridsearch rebasin B --to A -o FILE.",
+    "lerp": 'It is the default here: method = "weighted_sum".',
+}
 # What other programs call a setting -> the key here.
 _OTHER_NAMES = {
     **dict.fromkeys(("cfg_scale", "guidance_scale", "guidance", "scale", "cfgscale"), "cfg"),
@@ -50,12 +53,26 @@ _OTHER_NAMES = {
     **dict.fromkeys(("increment", "step_size", "stepsize", "by"), "step"),
     **dict.fromkeys(("prompts",), "prompt"),
     **dict.fromkeys(("n_trials", "max_trials"), "trials"),
+    **dict.fromkeys(("file", "filename", "location"), "path"),
 }
 # Names that mean two settings elsewhere -> what to write for each.
 _AMBIGUOUS = {
-    "scheduler": 'ComfyUI calls the noise schedule so (here "schedule"), diffusers the sampler ("sampler").',
-    "vae": 'A VAE of its own belongs into [components]: vae = "my.vae.safetensors".',
+    "scheduler": 'In ComfyUI this is the noise schedule ("schedule"), in diffusers the sampler ("sampler").',
+    "vae": 'A separate VAE goes in [components]: vae = "my.vae.safetensors".',
     "eta": "It is 1 for ancestral samplers and 0 for DDIM, as in A1111; there is no setting for it.",
+}
+_PROMPT = (
+    'Prompts have tables of their own: [[prompt]] with text = "...", negative = "..." and seeds = [1, 2].'
+)
+# Keys of elsewhere, by what they are called here -> where that is set.
+_ELSEWHERE = {
+    **dict.fromkeys(("text", "negative", "seeds", "prompt"), _PROMPT),
+    **dict.fromkeys(
+        ("size", "resolution"), "Each side has a key of its own: width = 1024 and height = 1024."
+    ),
+    **dict.fromkeys(
+        ("lora", "loras"), 'LoRAs are named in [adapters] and added by a [[merge]] with method = "adapter".'
+    ),
 }
 # of the unions of values: no keys of the file
 _TAGS = ("value", "range", "list", "number", "blocks", "shape")
@@ -72,7 +89,7 @@ def bad_key(
     """
     # A misspelt key is also a missing one: report the misspelling. A bad item makes its list "too short" too.
     problems = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
-    problems = [one for one in problems if one["type"] != "too_short"] or problems
+    problems = [one for one in problems if one["type"] != "too_short"] or problems[:1]
     told = [(one, _told(one, tables, text)) for one in problems]
     (what, line, fix), *others = [said for one, said in told if not _is_misspelt(one, told)]
     also = [f"{said}{at and f' (line {at})'}.{hint and f' {hint}'}" for said, at, hint in others[:MOST_TOLD]]
@@ -109,30 +126,51 @@ def _told(problem: Mapping[str, Any], tables: Mapping[str, type[Table]], text: s
         case "tuple_type" if is_table and isinstance(given, dict):
             what, fix = f"{key}: there may be several", f"Write [[{key}]] with two brackets on each side."
         case "tuple_type":
-            what = f"{key}: give a list, as in [1, 2], not {said}"
+            example = f'["{given:.60}"]' if isinstance(given, str) and place[-1] != "seeds" else "[1, 2]"
+            what = f"{key}: give a list, as in {example}, not {said}"
         case "model_type" | "model_attributes_type" if is_table and isinstance(given, list):
             what, fix = f"{key}: there is only one", f"Write [{key}] with one bracket on each side."
         case "union_tag_invalid" if place[0] == "merge" and len(place) == 2:
             method = str(problem["ctx"]["tag"])
-            what = f"{key}.method: there is no merge method {method!r:.60}"
-            fix = _REBASIN if method == "rebasin" else nearest_text(method, METHODS)
+            what, place = f"{key}.method: there is no merge method {method!r:.60}", (*place, "method")
+            fix = _METHOD_HINTS.get(method) or nearest_text(method, METHODS)
         case "literal_error":
             what = f"{key}: there is no {said}"
             known = re.findall("'([^']*)'", problem["ctx"]["expected"])
             fix = nearest_text(given, known)
+        case "model_type" | "model_attributes_type" if place[0] == "models":
+            what = f'{key}: give a path in quotes, as in "models/a.safetensors", not {said}'
+        case _:
+            what, fix = _in_words(key, problem), _mend(problem, place, given) or fix
+    return what, line_of(text, place) or "", fix
+
+
+def _mend(problem: Mapping[str, Any], place: Sequence[str | int], given: Any) -> str:
+    """Return how to mend a value that cannot be used; empty where its words say so."""
+    if not place:  # of the file as a whole
+        return ""
+    if place[0] == "merge" and _OTHER_NAMES.get(str(place[-1])) in Range.model_fields:
+        return "A range is written { low = 0.0, high = 1.0, step = 0.05 }."
+    match problem["type"]:
         case "multiple_of" if isinstance(given, int):
             step = int(problem["ctx"]["multiple_of"])
-            fix = f"The nearest are {given - given % step} and {given - given % step + step}."
+            return f"The nearest are {given - given % step} and {given - given % step + step}."
         case "float_parsing" if re.fullmatch(r"\s*\d+([.,]\d+)?\s*%\s*", str(given)):
             share = float(str(given).strip(" %").replace(",", ".")) / 100
-            fix = f"Write a share as a number from 0 to 1, without quotes: {share:g}."
+            return f"Write a share as a number from 0 to 1, without quotes: {share:g}."
         case "int_parsing" if sides := re.fullmatch(r"(\d+) ?[xX*×] ?(\d+)", str(given)):
-            fix = f"Each side has a key of its own: width = {sides[1]} and height = {sides[2]}."
+            return f"Each side has a key of its own: width = {sides[1]} and height = {sides[2]}."
         case "too_long" if place[0] == "merge" and place[-1] == "models":
-            fix = 'For more models take method = "average", or merge the result in a further [[merge]].'
+            return 'For more models take method = "average", or merge the result in a further [[merge]].'
         case "greater_than_equal" if "seeds" in place:
-            fix = "-1 is a random seed elsewhere; here every ratio is drawn with the same ones: give numbers."
-    return what or _in_words(key, problem), line_of(text, place) or "", fix
+            return "Elsewhere -1 means a random seed; here every ratio uses the same seeds: give numbers."
+        case "string_type" if place[-1] == "text" and isinstance(given, list):
+            return "Write a [[prompt]] for each text."
+        case "string_pattern_mismatch" if place[0] == "merge" and "models" in place:
+            return 'Steps call models by their names under [models], as in models = ["a", "b"].'
+        case _ if place[-1] == "clip_skip" and isinstance(given, int) and given < 0:
+            return f"ComfyUI counts from the end: its {given} is {-given} here."
+    return ""
 
 
 def _in_words(key: str, problem: Mapping[str, Any]) -> str:
@@ -156,7 +194,7 @@ def _other_key(name: str, known: list[str]) -> str:
         return f"Here it is called {own!r}."
     if plain in _AMBIGUOUS:
         return _AMBIGUOUS[plain]
-    return f"The nearest known key is {nearest(name, known)!r}."
+    return _ELSEWHERE.get(own or plain) or nearest_key(name, known)
 
 
 def _known_keys(loc: tuple[str | int, ...], tables: Mapping[str, type[Table]]) -> list[str]:
@@ -166,4 +204,5 @@ def _known_keys(loc: tuple[str | int, ...], tables: Mapping[str, type[Table]]) -
     if len(loc) == 3 and loc[0] == "merge":
         return list(METHODS[str(loc[2])].model_fields)
     named = ".".join(part for part in loc if isinstance(part, str))
-    return list((tables[named] if named in tables else tables[str(loc[0])]).model_fields)
+    fields = (tables[named] if named in tables else tables[str(loc[0])]).model_fields
+    return [name for name, field in fields.items() if field.repr]

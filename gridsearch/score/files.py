@@ -102,7 +102,7 @@ def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], lis
     """Return the rows of one file, and notes on its references."""
     if file.is_dir():
         kinds = ", ".join(PICTURE_SUFFIXES)
-        raise BadInput("This folder holds no pictures.", where=file, fix=f"Put in some of {kinds}.")
+        raise BadInput("This folder holds no pictures.", where=file, fix=f"Add some: {kinds}.")
     picture = read_picture_file(file)
     band = band_of([], reference if isinstance(reference, Metrics) else None)
     cells = _cut(picture, file)

@@ -89,7 +89,7 @@ def grid_layouts(rgb: np.ndarray, path: str | Path, text: str = "") -> tuple[Seq
     found = labelled_layouts(sheet, has_z_axis(text))
     if has_second_band(sheet, found[0]) if found else are_put_together(sheet):
         raise BadInput(
-            "Several grids lie in this file.",
+            "This file holds several grids.",
             where=path,
             why="Labels of columns were found in more than one place, without a title for each grid.",
             fix="Score each grid as a file of its own, as the web UI saved it.",

@@ -115,7 +115,7 @@ def all_alike(study: optuna.Study, out: Path) -> str | None:
     flat = best.plateau if best else None
     if flat is None or not flat.whole:
         return None
-    return f"all that was tried is as good, to {flat.margin:g} of the mean loss ({flat.level:.0%} sure)"
+    return f"all that was tried is as good, within {flat.margin:g} of the mean loss ({flat.level:.0%} sure)"
 
 
 def narrow_enough(study: optuna.Study, out: Path, width: float | None) -> str | None:

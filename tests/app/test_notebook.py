@@ -87,6 +87,8 @@ def test_pictures_are_found_by_ratio_prompt_seed_and_trial(stored):
         return np.array_equal(np.asarray(image), np.asarray(Image.open(stored.folder / name).convert("RGB")))
 
     assert same(stored.image(ratio=0.0, prompt="dog", seed=12), "images/t0001_p2_12.png")
+    with pytest.warns(UserWarning, match=r"No image is rendered at 0\.01; the nearest, 0\.00, is shown"):
+        assert same(stored.image(ratio=0.01, prompt="dog", seed=12), "images/t0001_p2_12.png")
     assert same(stored.image(trial=4), "images/t0004_p1_11.png")
     best = stored.best["trial"]
     assert same(stored.image(), f"images/t{best:04}_p1_11.png")

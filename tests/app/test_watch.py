@@ -91,7 +91,7 @@ def test_silent_workers_and_none_at_all_are_named_as_the_reason(watched, clock):
     watched.workers([WorkerState("b 7", 4, 1, 6300.0)])
     clock.now += 11 * LONG
     watched.look()
-    assert "of 1 workers none is heard of" in watched.stalls[1]
+    assert "of 1 workers none has been heard from" in watched.stalls[1]
     assert worker_text({"name": "b 7", "trial": 4, "images": 1, "silent": 3.0}, 2.0).endswith("5 s ago")
 
 

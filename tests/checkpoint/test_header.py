@@ -41,6 +41,9 @@ def test_a_truncated_file_says_how_much_is_missing(save):
         ("model.gguf", b"GGUF\x03\x00\x00\x00\x00", "GGUF file, whose weights are quantised"),
         ("model.safetensors", b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
         ("model.safetensors", b"<!DOCTYPE html>", "web page"),
+        ("model.safetensors", b"%PDF-1.7", "is a PDF"),
+        ("model.safetensors", b"\xff\xd8\xff\xe0", "is a picture"),
+        ("model.safetensors", b"", "the file is empty"),
         ("model.safetensors", b"nothing at all", "not a safetensors file"),
     ],
 )
@@ -48,6 +51,11 @@ def test_what_is_met_under_a_checkpoints_name_is_recognised_and_not_opened(tmp_p
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=said):
         open_checkpoint(tmp_path / name)
+
+
+def test_an_address_is_no_file(tmp_path):
+    with pytest.raises(BadInput, match="download the file"):
+        open_checkpoint(tmp_path / "https://a.example/model.safetensors")
 
 
 def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path):
@@ -118,7 +126,7 @@ def test_what_only_looks_like_a_shape_is_refused(tmp_path, entry, said):
 def test_a_key_that_would_command_the_terminal_is_no_name(tmp_path, key):
     entry = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
     (tmp_path / "x.safetensors").write_bytes(header_of({key: entry}) + b"\0")
-    with pytest.raises(BadInput, match="no name of a tensor"):
+    with pytest.raises(BadInput, match="not a tensor name"):
         open_checkpoint(tmp_path / "x.safetensors")
 
 

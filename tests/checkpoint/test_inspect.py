@@ -85,7 +85,7 @@ def test_a_diffusers_folder_is_described_and_one_that_is_not_whole_is_no_model(t
         "prediction type    v_prediction (scheduler_config.json)",
         "zero terminal SNR  yes (scheduler_config.json)",
         f"SHA-256  {sha256_of(weights)}",
-        "can be merged      no: This diffusers folder is no whole SDXL model.",
+        "can be merged      no: This diffusers folder is not a complete SDXL model.",
     } <= lines
     assert any("UNet2DConditionModel, 0.0 MB, F16 x 1" in line for line in lines)
     assert "elsewhere" not in done.stdout
@@ -96,7 +96,7 @@ def test_a_diffusers_folder_is_described_and_one_that_is_not_whole_is_no_model(t
     (tmp_path / "x.toml").write_text(toml)
     done = gridsearch("plan", "x.toml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "This diffusers folder is no whole SDXL model" in done.stderr
+    assert "This diffusers folder is not a complete SDXL model" in done.stderr
     assert "it has no vae, text_encoder, text_encoder_2" in done.stderr
 
 

@@ -188,7 +188,7 @@ def test_a_wrong_choice_of_methods_is_told_what_where_and_how_to_mend(case):
         ({"render": {"sampler": "Euler Beta"}}, 'sampler = "Euler" and schedule = "Beta"'),
         ({"render": {"schedule": "SGM Uniform"}}, 'set timestep_spacing = "trailing"'),
         ({"render": {"schedule": ["beta"], "sampler": ["euler", "ddim"]}}, "sampler ddim takes no schedule"),
-        ({"render": {"pag_layers": "M00, IN01"}}, "'IN01' is no layer of attention"),
+        ({"render": {"pag_layers": "M00, IN01"}}, "'IN01' is not a layer of attention"),
         ({"render": {"sampler": ["euler", "Euler"]}}, "listed twice"),
         ({"render": {"unconditional": ["zeros", "none"]}}, "there is no 'none'"),
     ],

@@ -96,7 +96,7 @@ WRONG = {
     ),
     "a grid that is to end early": (
         ("[[prompt]]", "[search]\nwidth = 0.1\n[[prompt]]"),
-        "Search.width ends a search",
+        "Search.width is for a search",
         None,
     ),
     "size not in eights": (("cfg = 4", "width = 100"), "multiple of 8", None),
@@ -122,7 +122,7 @@ def test_a_wrong_file_is_told_what_where_and_how_to_mend(case):
         ("guidance_scale = 4", "Here it is called 'cfg'"),
         ('"CFG scale" = 4', "Here it is called 'cfg'"),
         ("num_inference_steps = 20", "Here it is called 'steps'"),
-        ('scheduler = "karras"', "ComfyUI calls the noise schedule so"),
+        ('scheduler = "karras"', "In ComfyUI this is the noise schedule"),
         ('schedule = "simple"', 'timestep_spacing = "trailing"'),
         ('schedule = "normal"', 'timestep_spacing = "linspace"'),
         ("batch_size = 4", "Here it is called 'batch'"),

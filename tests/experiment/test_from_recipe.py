@@ -56,7 +56,7 @@ def test_a_number_of_an_instruction_is_searched(parse, tmp_path):
     ("search", "words"),
     [
         ({"&7.beta": RANGE}, "add_difference has no number 'beta' to search"),
-        ({"&70.alpha": RANGE}, "not each is one number"),
+        ({"&70.alpha": RANGE}, "is one number of the merge"),
         ({"&7.alpha": {"low": 2, "high": 1}}, "must be less than high"),
         ({"&5.seed": [1, 2]}, "dare_ties: seed"),
         ({"&5.apply_stock": [True]}, "apply_stock must be true or false"),
@@ -72,7 +72,7 @@ def test_a_number_of_a_step_that_is_used_twice_is_refused(parse):
     twice = RECIPE[: RECIPE.index('merge "isotropic')] + (
         'merge "add_difference" &0 &5 1.0\nmerge "add_difference" &0 &5 0.5\nmerge "weighted_sum" &6 &7'
     )
-    with pytest.raises(BadInput, match="not each is one number"):
+    with pytest.raises(BadInput, match="is one number of the merge"):
         parse({"&5.probability": RANGE | {"high": 0.9}}, twice)
 
 

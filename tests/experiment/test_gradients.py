@@ -163,7 +163,7 @@ WRONG = {
     "too few between spaces": (" 0.1 0.2", "2 weights are given; SDXL has 20"),
     "too few between semicolons": ("0.1;0.2", "2 weights are given; SDXL has 20"),
     "a default": ({"start": 0.1, "end": 0.5, "default": 0.2}, "a default would overrule all blocks"),
-    "no number": (LINES["COSINE"].replace(".75", "x"), "the 10th of the weights is 'x'"),
+    "no number": (LINES["COSINE"].replace(".75", "x"), "the 10th weight is 'x'"),
     "nan": (LINES["COSINE"].replace(".75", "nan"), "must be from -1e+06 to 1e+06"),
     "too great": ({"weights": LINES["WRAP08"].replace("1", "9e5"), "scale": 2.0}, "weights times scale"),
     "out of bounds": ({"start": 0.1, "end": 2e6}, "must be from -1e+06 to 1e+06"),

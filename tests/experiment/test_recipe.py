@@ -115,9 +115,9 @@ def test_the_documented_recipe_and_methods_are_real():
 
 WRONG = {
     "no such block": (("in = {", "inn = {"), "merge[0].ratio.inn", "nearest is 'in'"),
-    "blocks the wrong way round": (("in = {", '"IN05-IN03" = {'), "no run of blocks", "IN03-IN05"),
+    "blocks the wrong way round": (("in = {", '"IN05-IN03" = {'), "not a range of blocks", "IN03-IN05"),
     "unknown method": (('method = "ties"', 'method = "tise"'), "merge[2].method", "'ties'"),
-    "another method's key": (("k = [0.2, 0.3]", "density = 0.2"), "merge[2].density", "nearest known key"),
+    "another method's key": (("k = [0.2, 0.3]", "density = 0.2"), "merge[2].density", "known keys are"),
     "one difference only": (('["average", "b", "c"]', '["average", "b"]'), "merge[2].models", "at least 3"),
     "share over one": (("k = [0.2, 0.3]", "k = [0.2, 1.3]"), "merge[2].k", "from 0 to 1"),
     "weights for others": (

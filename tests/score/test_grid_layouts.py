@@ -70,7 +70,7 @@ def test_grids_that_somebody_put_together_are_named(where):
     pixels = np.asarray(drawn_grid([[scene(128, k) for k in range(3)]] * 2)[0])
     image = Image.fromarray((np.hstack if where == "beside" else np.vstack)([pixels, pixels]))
     for name in (named(image), "xyz_grid-together.png"):
-        with pytest.raises(BadInput, match="Several grids"):
+        with pytest.raises(BadInput, match="several grids"):
             grid_layouts(np.asarray(image), name)
 
 

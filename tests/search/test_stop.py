@@ -101,4 +101,4 @@ def test_a_search_for_a_window_ends_after_four_ratios_that_draw_as_well(tmp_path
         search_with(study, what, ORDER, Budget(), flat, enough=partial(known_enough, study, tmp_path, what))
     ratios = sorted({ratio for ratio, _ in flat.drawn})
     assert (ratios == pytest.approx([0.0, 0.3, 0.7, 1.0])) is ends
-    assert ("as good, to 0.05" in store.read_study(tmp_path).done) is ends
+    assert ("as good, within 0.05" in store.read_study(tmp_path).done) is ends

@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # At every import, transformers warns that torchvision is missing; nothing here needs it.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from typer.exceptions import TyperException
+from typer.exceptions import Abort, TyperException
 
 from gridsearch.app import terminal
 from gridsearch.app.cli import (  # noqa: F401  they register the commands
@@ -29,6 +29,7 @@ from gridsearch.app.cli import (  # noqa: F401  they register the commands
 )
 from gridsearch.app.cli.app import app
 from gridsearch.app.cli.documents import error_dict, show_event
+from gridsearch.app.cli.usage import usage_error
 from gridsearch.base.errors import GridsearchError
 from gridsearch.base.faults import fault_of, require_open_files
 
@@ -48,11 +49,21 @@ def main() -> None:
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # accepted anywhere
     try:
         require_open_files()
-        sys.exit(app(prog_name=PROGRAM, standalone_mode=not as_json))
-    except TyperException as error:  # in standalone mode Typer shows it itself
-        _show_failure(GridsearchError(error.format_message()), error.exit_code)
-        error.show()  # type: ignore[attr-defined]  # of ClickException, which typer keeps private
-        sys.exit(error.exit_code)
+        sys.exit(
+            app(prog_name=PROGRAM, standalone_mode=False)
+        )  # in standalone mode Typer shows errors itself
+    except Abort:  # Ctrl-C at a question, or the end of the input
+        terminal.say("Stopped.")
+        sys.exit(130)
+    except TyperException as error:
+        if not sys.argv[1:]:  # it is the help
+            error.show()  # type: ignore[attr-defined]  # of ClickException, which typer keeps private
+            sys.exit(error.exit_code)
+        wrong = usage_error(error)
+        if as_json:
+            _show_failure(wrong, wrong.exit_code)
+        terminal.show_error(wrong)
+        sys.exit(wrong.exit_code)
     except BrokenPipeError:  # who reads the output has read enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is still to be written goes there
         sys.exit(1)

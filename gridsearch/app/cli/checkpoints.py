@@ -261,7 +261,7 @@ def _require_replaceable(output: Path, mark: str, force: bool) -> None:
     from gridsearch.merge.export.export import is_made_by
 
     if output.exists() and not force and not is_made_by(output, mark):
-        what = "There is a file already, which this command did not write."
+        what = "This file already exists, and this command did not write it."
         raise BadInput(what, where=output, fix="Choose another name, or replace it with --force.")
 
 

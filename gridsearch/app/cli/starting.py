@@ -80,7 +80,7 @@ def init_command(
     wide, high = experiment.render.picture_size
     terminal.say(f"Wrote {file}: {len(experiment.prompt)} prompts at {wide} x {high} px.")
     terminal.say(f"The run takes {time}.")
-    terminal.say("Look into the file, then check it, and run it:")
+    terminal.say("Look through the file, then check it and run it:")
     for name in ("plan", "run"):
         terminal.say(f"  gridsearch {name} {shlex.quote(str(file))}")
 
@@ -95,7 +95,7 @@ def _require_new(file: Path, force: bool) -> None:
         raise BadInput("There is no such folder.", where=file.parent, fix="Make it first.")
     if file.is_dir() or (file.exists() and not force):
         fix = "Choose another name with -o, or replace it with --force."
-        raise BadInput("There is a file already.", where=file, fix=fix)
+        raise BadInput("This file already exists.", where=file, fix=fix)
 
 
 def _asked(found: "ModelsFound", wishes: "Wishes") -> "Wishes":
@@ -103,14 +103,16 @@ def _asked(found: "ModelsFound", wishes: "Wishes") -> "Wishes":
     names = list(found.parents.checkpoints)
     if wishes.prediction_type is None and len(found.modes) > 1:
         terminal.say(f"The models predict {' and '.join(found.modes)}.")
-        terminal.say("Their merges are usually drawn well in one of them only; both: each is tried.")
+        terminal.say('Merges usually render well in one of these modes only; "both" tries each.')
         question = f"Render merges as {', '.join(found.modes)} or both"
         wishes = replace(wishes, prediction_type=typer.prompt(question, default=found.modes[0]).strip())
     if not wishes.one_of and len(names) > 2:
-        question = f"Choose only one of {', '.join(names[1:])} to merge into {names[0]}, instead of all"
+        question = (
+            f"Search which one of {', '.join(names[1:])} to merge into {names[0]}, instead of merging all"
+        )
         wishes = replace(wishes, one_of=typer.confirm(question, default=False))
     if not wishes.prompts:
-        question = "A text file of your prompts, or an image that holds one (empty: eight usual ones)"
+        question = "Prompts: a text file, or an image that holds one (empty: eight usual ones)"
         said = typer.prompt(question, default="", show_default=False).strip().strip("\"'")
         wishes = replace(wishes, prompts=(said,) if said else ())
     return wishes

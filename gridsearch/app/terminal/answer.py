@@ -122,9 +122,8 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
 
 
 def _plateau_text(found: Plateau) -> str:
-    text = (
-        f"{value_text(found.low)} to {value_text(found.high)} draw as well, to {found.margin:g} of the loss"
-    )
+    ends = f"{value_text(found.low)} to {value_text(found.high)}"
+    text = f"{ends} draw equally well, within {found.margin:g} of the loss"
     if not found.more_prompts:
         return f"{text} ({found.level:.0%} sure)"
     return f"{text} ({found.level:.0%} sure); {found.more_prompts} more prompts would show such a difference"

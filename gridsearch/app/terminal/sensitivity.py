@@ -21,7 +21,7 @@ def show_sensitivity(found: Any) -> None:
     title = f"What each ratio does, where all are at {found.share:.0%} of their ranges"
     columns = ["ratio", "off", "", "spread", "weights", "drawn"]
     show_rows(title, columns[: len(rows[0])], rows)
-    say(f"There it is {found.off:.2f} off (images fail at 1), and {found.spread:.2f} times as strong.")
+    say(f"The merge there: {found.off:.2f} off (1 fails), pictures {found.spread:.2f} times as strong.")
     say("off: over the whole range of the ratio; below 0, more of it is better")
     say("spread: below 0, more of it makes pictures paler; above 0, stronger")
     if (agrees := found.borne_out()) is not None:

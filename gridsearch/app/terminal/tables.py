@@ -26,7 +26,7 @@ def show_rows(
         if _fits(table):
             out.print(table)
             if left_out:
-                out.print(f"[dim]left out here, for want of room: {escape(', '.join(spare[:left_out]))}[/]")
+                out.print(f"[dim]left out here, for lack of room: {escape(', '.join(spare[:left_out]))}[/]")
             break
     else:
         width = max(map(len, headings))
@@ -175,7 +175,7 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     lies = memory.residence
     yield "models", f"{size(lies.sources)}, {lies}"
     if lies.changes:
-        where = f"kept in {plan.shelf}" if plan.shelf else "made in each trial, for want of room"
+        where = f"kept in {plan.shelf}" if plan.shelf else "made in each trial, for lack of room"
         rest = f"; {size(lies.left_over)} {where}" if lies.left_over else ""
         yield "changes", f"{size(lies.kept)} made once and kept in memory{rest}"
     if memory.device_free != memory.host_free:

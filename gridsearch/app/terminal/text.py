@@ -20,8 +20,8 @@ VERDICT_STYLES = {"ok": "green", "ghost": "cyan", "blank": "blue", "burnt": "red
 
 MOST_SETTINGS = 3  # in a line of a terminal
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)  # <lora:fire:1> stays as it is
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def escape(text: str) -> str:

@@ -281,6 +281,8 @@ def _check_end(one: TextEncoder, tokenizer: Any, encoder: Any) -> None:
     looked_for = len(tokenizer) - 1 if config_end == 2 else config_end
     if end != looked_for:
         what = f"The {one.component} does not find the end of a prompt."
-        why = f"with {config_end} it looks for token {looked_for}; the {one.tokenizer} ends a prompt by {end}"
+        why = (
+            f"with {config_end} it looks for token {looked_for}; the {one.tokenizer} ends a prompt with {end}"
+        )
         fix = f'Set "eos_token_id": {end}.'
         raise BadInput(what, where=f"eos_token_id in {one.component}/config.json", why=why, fix=fix)

@@ -31,7 +31,7 @@ def component_files(folder: Path, family: Family) -> tuple[dict[str, tuple[Path,
         why = f"it has no {', '.join(absent)}; its {INDEX} says {pipeline!r:.60}"
         fix = f"Name a folder with the UNet, the VAE and {family.encoders} of {family.title}."
         raise BadInput(
-            f"This diffusers folder is no whole {family.title} model.", where=folder, why=why, fix=fix
+            f"This diffusers folder is not a complete {family.title} model.", where=folder, why=why, fix=fix
         )
     found, notes = {}, []
     for name in family.pipeline_parts:

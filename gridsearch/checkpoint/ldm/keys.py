@@ -157,7 +157,7 @@ def known_layers(layers: str, family: Family) -> str:
     if unknown := [part for part in parts if not known.fullmatch(part)] or (not parts and [layers]):
         blocks = ", ".join(family.attention_blocks)
         raise ValueError(
-            f"{unknown[0]!r:.60} is no layer of attention: the blocks are {blocks}, a layer M00.0"
+            f"{unknown[0]!r:.60} is not a layer of attention: the blocks are {blocks}, a layer M00.0"
         )
     return layers
 
@@ -209,5 +209,5 @@ def checked_selector(selector: str, family: Family) -> str:
             there = f"its blocks are {_runs_text(blocks)}"
             raise ValueError(f"{part!r} names no part of {family.title}; the nearest is {name!r}, {there}")
         if len(ends) > 2 or blocks.index(ends[0]) > blocks.index(ends[-1]):
-            raise ValueError(f"{part!r} is no run of blocks: write IN03-IN05")
+            raise ValueError(f"{part!r} is not a range of blocks: write IN03-IN05")
     return selector

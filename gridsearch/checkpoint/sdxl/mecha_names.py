@@ -102,7 +102,7 @@ def ratios(table: Mapping[str, Any]) -> dict[str, float]:
     for name, value in table.items():
         match = _NAME.fullmatch(name)
         if not match:
-            raise BadInput(f"{name!r:.60} is no component, block or class of SDXL's.")
+            raise BadInput(f"{name!r:.60} is not a component, block or class of SDXL.")
         if type(value) not in (int, float):
             raise BadInput(f"The ratio of {name:.60} is not a number.")
         if match[1] != "sdxl_vae":
@@ -126,7 +126,7 @@ def _selectors(component: str, own: Mapping[str, float]) -> dict[str, float]:
     if len({place.partition("_")[0] for place in own if place}) > 1:
         what = f"The table has ratios for blocks and for classes of {component}."
         raise BadInput(
-            what, why="a weight that both mean would have their mean", fix="Leave one of them out."
+            what, why="a weight that both select would get the mean of the two", fix="Leave one of them out."
         )
     places = {place: value for place, value in own.items() if place}
     return {whole: own[""]} | {_pattern(component, prefix, place): value for place, value in places.items()}
@@ -155,4 +155,4 @@ def _pattern(component: str, prefix: str, place: str) -> str:
         names = _CLIP_L_NAMES if prefix == CLIP_L else _CLIP_G_NAMES
         inner = "transformer.text_model." if prefix == CLIP_L else "model."
         return f"{prefix}{inner}{names.get(name, f'{name}.')}*"
-    raise BadInput(f"{component}_{place:.60} is no block or class of SDXL's.")
+    raise BadInput(f"{component}_{place:.60} is not a block or class of SDXL.")

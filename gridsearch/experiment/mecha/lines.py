@@ -73,7 +73,7 @@ def _meaning(word: str, results: Sequence[Any]) -> Any:
     if word.startswith("&") and _INTEGER.fullmatch(word, 1):
         if not 0 <= int(word[1:]) < len(results):
             why = f"there are {len(results)} before this one, counted from &0; comments do not count"
-            raise BadInput(f"{word} means no earlier instruction.", why=why)
+            raise BadInput(f"{word} refers to no earlier instruction.", why=why)
         return results[int(word[1:])]
     if _INTEGER.fullmatch(word):
         return int(word)

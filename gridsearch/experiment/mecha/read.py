@@ -86,12 +86,10 @@ def read_mecha(
         root, lenders = _merged(results[-1])
     if is_old and "vae" not in lenders:
         lenders["vae"] = _first_model(root)
-        note(
-            f"{path} is from before version 0.1.0: the VAE is not merged, but that of {lenders['vae'].name}."
-        )
+        note(f"{path} is from before version 0.1.0: the VAE is not merged but {lenders['vae'].name}'s.")
     recipe = _recipe(root, lenders, line.where)
     if len(recipe.searched()) != len(searched):
-        what = f"Of {', '.join(searched)} not each is one number of the merge that the recipe ends with."
+        what = f"Not each of {', '.join(searched)} is one number of the merge that the recipe ends with."
         why = (
             f"there are {len(results)} instructions, counted from &0; a step may be used twice, or not at all"
         )
@@ -174,7 +172,7 @@ def _model_path(path: Any, config: Any, space: Any) -> str:
         what = "Only SDXL checkpoints in the original layout are merged here."
         raise BadInput(what, why=f"the model's config is {config!r:.60}, not {MODEL_CONFIG!r}")
     if space not in (None, "weight", "base"):
-        what = "The model is said to be no checkpoint: a difference, or parameters."
+        what = "The recipe calls this model a difference or parameters, not a checkpoint."
         fix = "Write an experiment with [adapters] if it is a LoRA."
         raise BadInput(what, why=f"its merge space is {space!r:.60}, not 'weight'", fix=fix)
     return path

@@ -40,7 +40,7 @@ def mecha_text(recipe: Recipe) -> str:
     if searched := recipe.searched():
         where = ", ".join(searched)
         what = "A recipe for sd-mecha has nothing left to search."
-        raise BadInput(what, where=where, fix="Say their values.")
+        raise BadInput(what, where=where, fix="Give their values.")
     if recipe.its_family is not SDXL:
         what = (
             f"Recipes for sd-mecha are written of SDXL models only, and these are {recipe.its_family.title}."

@@ -71,7 +71,7 @@ class PeftOptions:
         """Return a number; an entry of its pattern, a module's name or the end of it, goes before it."""
         number, patterns = self._option(name, module), self._option(pattern_name, module) or {}
         if not isinstance(patterns, dict):
-            raise self.unreadable(f"{pattern_name} is no table")
+            raise self.unreadable(f"{pattern_name} is not a table")
         for pattern, value in patterns.items():
             if not set(pattern) <= _NAME_LETTERS:
                 raise self.unreadable(f"the {pattern_name} {pattern!r:.80} is not the name of a module")
@@ -114,7 +114,7 @@ def peft_options(checkpoint: Checkpoint) -> PeftOptions:
         try:
             values = json.loads(checkpoint.metadata[METADATA_KEY])
             if not isinstance(values, dict):
-                raise ValueError("it is no table")
+                raise ValueError("it is not a table")
         except (ValueError, RecursionError) as error:
             raise PeftOptions(path).unreadable(str(error)) from None
         return PeftOptions(path, values)

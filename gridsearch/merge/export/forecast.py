@@ -63,7 +63,9 @@ def forecast(recipe: Recipe, config: Path | None = None) -> Forecast:
         BadInput: a file is missing, is no SDXL checkpoint, or does not fit the others.
     """
     if searched := recipe.searched():
-        raise BadInput("Values are still to be searched.", where=", ".join(searched), fix="Say their values.")
+        raise BadInput(
+            "Values are still to be searched.", where=", ".join(searched), fix="Give their values."
+        )
     parents = open_parents(recipe)
     weights = open_weights(recipe, parents, config)
     terms = weights.terms(recipe)

@@ -68,7 +68,7 @@ class Record(OfFamily):
             raise ValueError(f"the adapter {min(stray)!r} has no file")
         known = (_ANY_VAE,) if VAE_FILE in self.files else (None, MERGED, *self.files)
         if self.components.vae not in known:
-            raise ValueError("components.vae is no model of this record")
+            raise ValueError("components.vae is not a model of this record")
         if searched := self.recipe(dict.fromkeys(self.files, "x.safetensors")).searched():
             raise ValueError(f"{min(searched)} is still to be searched")
         return self
@@ -271,7 +271,7 @@ def require_new_file(output: Path, merge: SingleMerge, force: bool = False) -> N
         return
     written = [output] if output.suffix == ".mecha" else [output, log_path(output)]
     if foreign := next((path for path in written if path.exists() and not _is_of(path, merge)), None):
-        what = "There is a file already, which is not a merge of this experiment."
+        what = "This file already exists, and is not a merge of this experiment."
         raise BadInput(what, where=foreign, fix="Choose another name, or replace it with --force.")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gridsearch.base.errors import nearest
+from gridsearch.base.errors import nearest_text
 from gridsearch.checkpoint.family import MIDDLE
 from gridsearch.checkpoint.prediction import FLOW
 
@@ -224,8 +224,8 @@ def sampler_key(name: object) -> object:
             given = f'sampler = "{name[: -len(schedule) - 1]}" and schedule = "{schedule}"'
             raise ValueError(f"give the noise schedule by itself: {given}")
     if asked not in titles:
-        close = SAMPLERS[titles[nearest(asked, titles)]].title
-        raise ValueError(f"there is no sampler of this name; the nearest is {close!r}")
+        close = nearest_text(name, list(dict.fromkeys(one.title for one in SAMPLERS.values())))[:-1]
+        raise ValueError(f"there is no sampler of this name; {close[0].lower()}{close[1:]}")
     return titles[asked]
 
 

@@ -58,7 +58,7 @@ def parse_url(url: str) -> URL:
             fix=f"{_SUPPORTED} Without --storage the study lies in the results folder.",
         )
     if not parsed.database:
-        fix = "Put its name behind the host: /NAME."
+        fix = "Put its name after the host: /NAME."
         raise BadInput("The URL names no database.", where=redacted(url), fix=fix)
     return parsed.set(drivername=_DRIVER)  # for the short scheme SQLAlchemy would choose another driver
 

@@ -83,7 +83,9 @@ def _take_over(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str],
     # a holder on this machine that does not renew its lock is stopped
     if (here and psutil.pid_exists(lock.pid)) or not (_is_empty(out) or age_of(out / LOCK_FILE) > 2 * BEAT):
         return False
-    on_wait(f"The run that had this folder is silent; taking it over in {LEASE:.0f} s if it stays so.")
+    on_wait(
+        f"The run that had this folder is silent; this one takes over in {LEASE:.0f} s unless it reports."
+    )
     begun = empty_since = time.monotonic()
     while time.monotonic() < begun + LEASE + 2 * BEAT:
         if _take(lock):

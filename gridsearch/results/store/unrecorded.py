@@ -39,7 +39,7 @@ def unrecorded_note(pictures: Collection[tuple[str, int]], stored: Stored | None
         return None
     what = f"trial {lost[0]}" if len(lost) == 1 else f"{len(lost)} trials ({lost[0]} to {lost[-1]})"
     return (
-        f"{folder} holds pictures of {what} of which its study knows nothing: the study is an older copy, or "
+        f"{folder} holds pictures of {what} that its study does not know: the study is an older copy, or "
         "has lost its latest records. If you have another copy of study.db, restore it (with study.db-wal, "
         "where there is one) before a run draws these trials again; pictures of a former run can be deleted. "
         "No file is removed meanwhile."
@@ -54,9 +54,9 @@ def missing_note(rows: Iterable[Mapping], folder: Path) -> str | None:
     if not (gone := len(files - there)):
         return None
     return (
-        f"{folder} lacks {gone} of the {len(files)} pictures that its study names: they were removed, or are "
-        "of another moment than the study. Their scores stay, and of them a run draws only references again; "
-        "restore the pictures to see them, or to score them anew."
+        f"{folder} lacks {gone} of the {len(files)} pictures that its study names: they were removed, or the "
+        "study is from another time. Their scores stay, and a run draws only references again; restore the "
+        "pictures to see them, or to score them again."
     )
 
 

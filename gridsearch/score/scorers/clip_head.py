@@ -164,13 +164,13 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
             "s.save_file(torch.load(sys.argv[1], weights_only=True), sys.argv[2])"
         )
         fix = f"Convert it once: python -c '{convert}' {file.name} {file.stem}.safetensors"
-        raise BadInput("This head is no safetensors file.", where=file, why=why, fix=fix)
+        raise BadInput("This head is not a safetensors file.", where=file, why=why, fix=fix)
     try:
         with safe_open(file, "pt") as opened:
             names = opened.keys()
             return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, OSError) as error:
-        raise BadInput("This is not a whole safetensors file.", where=file, why=str(error)) from None
+        raise BadInput("This is not a complete safetensors file.", where=file, why=str(error)) from None
 
 
 def _require_chain(shapes: _Shapes, file: Path, folder: str) -> None:
@@ -183,7 +183,7 @@ def _require_chain(shapes: _Shapes, file: Path, folder: str) -> None:
         dot = f"{name}." if name else ""
         weight, bias = shapes.get(f"{dot}weight", ()), shapes.get(f"{dot}bias")
         if len(weight) != 2 or (bias is not None and bias != weight[:1]):
-            raise BadInput(f"The head's {name or 'tensors'} is no linear layer.", where=file)
+            raise BadInput(f"The head's {name or 'tensor'} is not a linear layer.", where=file)
         if weight[1] != chain[-1]:
             first = len(chain) == 1
             before = "the model" if first else layers[len(chain) - 2]

@@ -96,7 +96,7 @@ def _require_whole(weights: Path) -> None:
         with safe_open(weights, "pt"):
             pass
     except (SafetensorError, OSError) as error:
-        what, why = "This is not a whole safetensors file.", str(error)
+        what, why = "This is not a complete safetensors file.", str(error)
         fix = "Get a new copy; a clone without Git LFS leaves a text file in its place."
         raise BadInput(what, where=weights, why=why, fix=fix) from None
 

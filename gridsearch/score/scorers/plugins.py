@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from gridsearch.base.errors import BadInput, nearest, nearest_text
+from gridsearch.base.errors import BadInput, nearest_key, nearest_text
 from gridsearch.base.words import one_line, shorten
 
 GROUP = "gridsearch.scorers"
@@ -163,7 +163,7 @@ def _check_options(function: Callable, options: Mapping[str, Any], where: str) -
         named = list(signature.parameters)[2:]
         for key in options:
             if key not in named:
-                fix = f"The nearest known key is {nearest(key, [*OWN_KEYS, *named])!r}."
+                fix = nearest_key(key, [*OWN_KEYS, *named])
                 raise BadInput(f"Unknown key {key!r}.", where=where, fix=fix) from None
         raise BadInput("The scorer's keys do not fit.", where=where, why=f"{error}.") from None
 

@@ -35,7 +35,7 @@ FIXES = {
     MEMORY: "Close other programs, render smaller images, or use fewer workers on one GPU.",
     "not finite": "Search smaller ratios, or use a wider dtype.",
     FILE: "Check the disk and the network folder.",
-    DIED: "See the workers' logs, and whether the system ended them for want of memory.",
+    DIED: "See the workers' logs, and whether the system ended them for lack of memory.",
 }
 IN_A_ROW = 3
 RESERVED_BYTES = 8_000_000  # bytes that stay free for the database, the tables and the report

@@ -68,7 +68,7 @@ def references_asked(
         if chosen := cases_asked(setup, [case for case in order if case in sound]):
             found.append((name, chosen, [read_image(setup.out / sound[case.id]["file"]) for case in chosen]))
     if not found:
-        raise RunFailed("No reference is sound, so there is nothing to ask for.")
+        raise RunFailed("No reference is healthy, so there is nothing to probe with.")
     return found
 
 

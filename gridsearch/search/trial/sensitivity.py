@@ -110,7 +110,7 @@ def searched_ratios(experiment: Experiment) -> dict[str, Range]:
     ]
     why = f"{others[0]} is searched too." if others else "Fewer than two ratios are searched."
     fix = "Search ratios of blocks and nothing else: ratio = { blocks = { low = 0.0, high = 1.0 } }."
-    raise BadInput("There is no map of blocks to make.", where="merge", why=why, fix=fix)
+    raise BadInput("There is no map of blocks to draw.", where="merge", why=why, fix=fix)
 
 
 def ask_models(setup: Setup) -> Asked:

@@ -171,7 +171,7 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
     except BaseException as error:
         if _give_back(worker, queued, trial, error) or not isinstance(error, NOT_OURS):
             raise
-        silent = "this one was not heard of for too long"
+        silent = "this one was not heard from for too long"
         worker.listener.note(f"Trial {trial.number} was given to another worker: {silent}.")
     return True
 

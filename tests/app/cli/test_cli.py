@@ -1,6 +1,7 @@
 """The command line: what is wrong is said in one to four lines with exit code 2, and nothing is written."""
 
 import csv
+import re
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def test_only_a_merge_of_the_same_experiment_is_replaced_without_force(toy, tmp_
     for source, output in (("x", "foreign.safetensors"), ("x", "noted.safetensors"), ("y", "m.safetensors")):
         refused = merged(source, output)
         assert refused.returncode == 2
-        assert "There is a file already" in refused.stderr
+        assert "This file already exists" in refused.stderr
         assert "--force" in refused.stderr
     assert digests() == before
     assert merged("y", "m.safetensors", "--force").returncode == 0
@@ -146,6 +147,25 @@ def test_a_searched_prediction_type_must_be_said_for_a_merge(toy, tmp_path):
 def test_debug_shows_the_traceback(files):
     command = [sys.executable, "-m", "gridsearch", "--debug", "run", "gone.toml"]
     assert "Traceback" in subprocess.run(command, cwd=files, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("run x.toml --trails 5", "nearest is '--trials'"),
+        ("merge a b --alpha 0.5 -o x", "There are --output, --ratio,"),
+        ("run x.toml --hours -1", "--hours cannot be used: must be at least 0, not '-1'"),
+        ("compare results --ratios 50%", "--ratios cannot be used: give a number, not '50%'"),
+        ("export results", "`gridsearch export --help`"),
+        ("rum x.toml", "Did you mean 'run'?"),
+    ],
+)
+def test_a_slip_on_the_command_line_is_told_in_four_lines_of_our_own(files, arguments, said):
+    done = gridsearch(*arguments.split(), cwd=files)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in " ".join(done.stderr.split())
+    assert 2 <= len(done.stderr.strip().splitlines()) <= 4
+    assert not re.search("Input should|Usage", done.stderr)
 
 
 def test_ctrl_c_has_one_exit_code_whatever_is_stopped(files, toy, monkeypatch):

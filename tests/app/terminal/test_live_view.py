@@ -1,9 +1,12 @@
 """The live view: counted by hand, calm at any width, deaf to hostile names."""
 
+from types import SimpleNamespace
+
 import pytest
 from rich.console import Console
 
 from gridsearch.app.terminal import RunScreen
+from gridsearch.app.terminal.listeners import TimeColumn
 from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, live_view
 from gridsearch.base.errors import RunFailed
 from gridsearch.search.trial.outcome import Outcome
@@ -47,6 +50,15 @@ def test_speed_and_time_left(clock):
     pace.settle(0, spared=4)
     assert pace.per_minute() == pytest.approx(12)
     assert pace.seconds_for(6) == pytest.approx(15)  # as many cases again were spared
+
+
+def test_a_bar_calls_time_left_only_what_is_left():
+    def said(**told):
+        return TimeColumn().render(SimpleNamespace(elapsed=65, finished=False, **told)).plain
+
+    assert said(total=None, time_remaining=None) == "65 s elapsed"
+    assert said(total=10, time_remaining=None) == "65 s elapsed"
+    assert said(total=10, time_remaining=30) == "65 s elapsed, about 30 s left"
 
 
 def test_what_is_left_to_draw(clock):

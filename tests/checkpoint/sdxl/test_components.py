@@ -273,7 +273,7 @@ def test_an_end_token_that_is_only_found_by_its_right_id(pipe, end):
     if end == 2:
         check_loaded(pipe)
     else:
-        with pytest.raises(BadInput, match="looks for token 49407; the tokenizer_2 ends a prompt by 517"):
+        with pytest.raises(BadInput, match="looks for token 49407; the tokenizer_2 ends a prompt with 517"):
             check_loaded(pipe)
 
 

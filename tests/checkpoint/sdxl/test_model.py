@@ -288,7 +288,7 @@ def test_a_pickle_beside_the_weights_does_not_matter(folders, tmp_path, base):
             ),
             "The index of shards cannot be read",
         ),
-        (lambda unet: shutil.rmtree(unet), "is no whole SDXL model"),
+        (lambda unet: shutil.rmtree(unet), "is not a complete SDXL model"),
     ],
 )
 def test_a_folder_that_is_not_whole_says_what_is_missing(folders, tmp_path, harm, said):

@@ -221,10 +221,10 @@ def test_what_the_result_does_not_need_is_left_out(read):
 @pytest.mark.parametrize(
     ("lines", "line", "words"),
     [
-        ('merge "weighted_sum" &0 &3', 5, "&3 means no earlier"),
-        ('merge "weighted_sum" &0 &-1', 5, "&-1 means no earlier"),
+        ('merge "weighted_sum" &0 &3', 5, "&3 refers to no earlier"),
+        ('merge "weighted_sum" &0 &-1', 5, "&-1 refers to no earlier"),
         ('merge "weighted_sum" &0 &99999999999999999999999', 5, "a usable number"),
-        ('merge "weighted_sum" &0 &1 alpha=&3', 5, "&3 means no earlier"),
+        ('merge "weighted_sum" &0 &1 alpha=&3', 5, "&3 refers to no earlier"),
         ('merge "rotate" &0 &1', 5, "'rotate' of sd-mecha has no counterpart"),
         ('merge "__import__" &0', 5, "no counterpart"),
         ('merge "rebasin" &0 &1 iters=10', 5, "gridsearch rebasin A --to REF"),
@@ -256,7 +256,7 @@ def test_what_the_result_does_not_need_is_left_out(read):
         ('dict BASE="x"\nliteral &3', 6, "BASE is not a number"),
         ("literal 0.5", 5, "made of a dict"),
         ('model "x" model_config="sd1-ldm"', 5, "sd1-ldm"),
-        ('model "x" merge_space="delta"', 5, "no checkpoint"),
+        ('model "x" merge_space="delta"', 5, "not a checkpoint"),
         ("model", 5, "lacks its path"),
         ("model &0", 5, "path in quotes"),
         ('merge "geometric_median" &0 &1 &2 maxiter=5', 5, "maxiter=100 only"),

@@ -121,7 +121,7 @@ def test_a_parent_that_is_a_merge_brings_its_history_along_and_a_broken_one_is_l
         (record().to_json().replace("weighted_sum", "sum"), "no merge method"),
         (
             record().to_json().replace('"components":{', '"components":{"vae":"../x.safetensors",'),
-            "no model of this",
+            "not a model of this",
         ),
         (record().to_json().replace("0.25}", "[0.1,0.2]}"), "still to be searched"),
         (record().to_json().replace("0.25}", "1e39}"), "must be from"),

@@ -29,7 +29,7 @@ def test_a_study_that_lost_its_last_trials_is_told_from_the_pictures(tmp_path):
     assert load_results(run).notes == ()
     trials = store.read_study(run).trials
     (note,) = load_results(with_trials(run, trials[:2])).notes
-    assert "pictures of 3 trials (2 to 4) of which its study knows nothing" in note
+    assert "pictures of 3 trials (2 to 4) that its study does not know" in note
 
     with_trials(run, [])
     said = gridsearch("report", run).stdout
@@ -92,7 +92,7 @@ def test_what_a_lost_or_zeroed_log_held_is_told_and_one_of_another_moment_is_ref
         damage()
         found = load_results(late)
         assert found.trials["state"].eq("COMPLETE").sum() == 3  # up to the last checkpoint
-        assert "pictures of 2 trials (3 to 4) of which its study knows nothing" in found.notes[0]
+        assert "pictures of 2 trials (3 to 4) that its study does not know" in found.notes[0]
     database = (copied / "early" / "study.db").read_bytes()
     (late / "study.db").write_bytes(database)
     log.write_bytes(kept)
@@ -119,7 +119,7 @@ def test_a_run_says_so_before_it_draws_and_removes_nothing(toy, tmp_path):
         drawn = 0
 
         def image(self, *_):
-            assert any("its study knows nothing" in note for note in self.notes)
+            assert any("its study does not know" in note for note in self.notes)
             self.drawn += 1
 
     told = Told()

@@ -127,7 +127,7 @@ def shortened(folder):
         (remove("config.json"), "has no config.json"),
         (remove("model.safetensors"), "has no model.safetensors"),
         (pickled, "pytorch_model.bin is a pickle, which can run code"),
-        (shortened, "not a whole safetensors file"),
+        (shortened, "not a complete safetensors file"),
         (remove("merges.txt"), "has no merges.txt"),
         (remove("vocab.json"), "has no tokenizer.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be read"),

@@ -138,9 +138,9 @@ def chain(*widths, name="layers.{}"):
         (chain(768, 1), {}, "takes 768 numbers, but the model gives 24"),
         (chain(WIDTH, 3) | chain(1, 4, 1, name="x.{}"), {}, r"x.0 takes 1 numbers, but layers.0 gives 3"),
         (chain(WIDTH, 5), {}, "gives 5 numbers, not one"),
-        (chain(WIDTH, 1) | {"norm.running_mean": torch.zeros(3)}, {}, "norm is no linear layer"),
+        (chain(WIDTH, 1) | {"norm.running_mean": torch.zeros(3)}, {}, "norm is not a linear layer"),
         (chain(WIDTH, 1) | {"layers.0.scale": torch.zeros(3)}, {}, "belongs to no linear layer"),
-        ({"weight": torch.zeros(1, WIDTH), "bias": torch.zeros(2)}, {}, "no linear layer"),
+        ({"weight": torch.zeros(1, WIDTH), "bias": torch.zeros(2)}, {}, "not a linear layer"),
     ],
 )
 def test_a_head_that_cannot_work_is_refused(value, tensors, options, said):
@@ -162,7 +162,7 @@ def test_a_pickle_is_not_opened_and_how_to_convert_it_is_said(saved, tmp_path, s
         open_scorers([wanted], ())
     assert "weights_only=True" in str(caught.value)
     shutil.copy(file, tmp_path / "renamed.safetensors")
-    with pytest.raises(BadInput, match="not a whole safetensors file"):
+    with pytest.raises(BadInput, match="not a complete safetensors file"):
         open_scorers([wanted.model_copy(update={"head_file": str(tmp_path / "renamed.safetensors")})], ())
     assert not (tmp_path / "ran").exists()
 

@@ -49,7 +49,7 @@ def test_an_older_study_beside_newer_pictures(minutes, file, whole, tmp_path):
     out = restored(minutes, tmp_path / "out", "early", "late")
     before = {path.name: path.read_bytes() for path in (out / "images").iterdir()}
     (note,) = said_of(out)
-    assert "holds pictures of 3 trials (3 to 5) of which its study knows nothing" in note
+    assert "holds pictures of 3 trials (3 to 5) that its study does not know" in note
     assert pd.read_csv(out / "trials.csv")["state"].eq("COMPLETE").sum() == 3  # the tables are the study's
     told = Noting()
     run_experiment(load_experiment(file), file, out, Budget(), told)
