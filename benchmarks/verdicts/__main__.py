@@ -4,6 +4,8 @@
     python -m benchmarks.verdicts SET --measure        measure the same pictures again, after a metric changed
     python -m benchmarks.verdicts SET --fit            fit the gate, write its table, measure styles left out
     python -m benchmarks.verdicts SET                  the figures of the newcomers
+    python -m benchmarks.verdicts SET --outside --art FOLDER    draw, break and measure the outsiders alone
+    python -m benchmarks.verdicts SET --outside        their figures
 
 SET is a folder that keeps the pictures and their metrics. One of art is described in
 `benchmarks.verdicts.art` and `benchmarks.verdicts.packages`; without it the set has drawn pictures and the
@@ -41,30 +43,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("set", type=Path)
     parser.add_argument("--art", type=Path)
-    for flag in ("--measure", "--fit"):
+    for flag in ("--measure", "--fit", "--outside"):
         parser.add_argument(flag, action="store_true")
     asked = parser.parse_args()
-    measured = asked.set / "measured.json"
+    folder = asked.set / "outside" if asked.outside else asked.set
+    measured = folder / "measured.json"
     if asked.measure or not measured.exists():
-        found = [[asdict(e), asdict(measure(p))] for e, p in kept_pictures(asked.set, asked.art)]
-        measured.write_text(json.dumps(found))
-    examples = [e for e in _read(measured) if e.entry.newcomer or not _pale(e)]
+        kept = kept_pictures(folder, asked.art, outside=asked.outside)
+        measured.write_text(json.dumps([[asdict(e), asdict(measure(p))] for e, p in kept]))
+    examples = [e for e in _read(measured) if _unknown(e.entry) or not _pale(e)]
     examples += with_references(examples)
-    if asked.fit:
-        known = [e for e in examples if not e.entry.newcomer]
+    if asked.fit and not asked.outside:
+        known = [e for e in examples if not _unknown(e.entry)]
         show_left_out(known)
         write_gate(fitted(known), TABLE)
         gates.gate.cache_clear()
     for title, has in (("without a reference", False), ("with a reference", True)):
-        chosen = [e for e in examples if e.entry.newcomer and (e.reference is not None) == has]
+        chosen = [e for e in examples if _unknown(e.entry) and (e.reference is not None) == has]
         judged = [(e, score_of(e.metrics, _band(e))) for e in chosen]
-        _show(f"newcomers, {title}, by style", judged, lambda e: e.entry.style)
-        _show(f"newcomers, {title}, by damage", judged, lambda e: e.entry.kind)
+        who = "outsiders" if asked.outside else "newcomers"
+        _show(f"{who}, {title}, by style", judged, lambda e: e.entry.style)
+        _show(f"{who}, {title}, by damage", judged, lambda e: e.entry.kind)
 
 
 def _read(path: Path) -> list[Example]:
     rows = json.loads(path.read_text())
     return [Example(Entry(**entry), Metrics(**(dict.fromkeys(METRICS, nan) | m))) for entry, m in rows]
+
+
+def _unknown(entry: Entry) -> bool:
+    """Return whether the gate was not fitted to it."""
+    return entry.newcomer or entry.outsider
 
 
 def _pale(example: Example) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.calibrate.pictures import photographs
-from benchmarks.verdicts.styles import as_jpeg
+from benchmarks.verdicts.fields import as_jpeg
 from gridsearch.base.errors import BadInput
 
 # Style -> patterns below usr/share of the unpacked packages; textures, masks, maps and icons are left out.
@@ -153,5 +153,4 @@ def _picture(file: Path, scene: Path | None, rng: np.random.Generator) -> np.nda
         behind = Image.open(scene).convert("RGBA")
         ground = behind.resize(image.size, Image.Resampling.LANCZOS)
     picture = np.asarray(Image.alpha_composite(ground, image).convert("RGB"))
-    quality = int(rng.choice([0, 0, 90, 50, 20]))
-    return as_jpeg(picture, quality) if quality else picture
+    return as_jpeg(picture, int(rng.choice([0, 0, 90, 50, 20])))

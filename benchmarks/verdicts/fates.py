@@ -5,10 +5,9 @@ from PIL import Image
 from scipy.fft import idctn
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.verdicts.fields import Rng
 from benchmarks.verdicts.wrecks import Wreck
 from tests.helpers.pictures import to_bytes
-
-Rng = np.random.Generator
 
 
 def _resized(picture: np.ndarray, size: tuple[int, int], way: Image.Resampling) -> np.ndarray:

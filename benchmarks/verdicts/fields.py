@@ -1,14 +1,32 @@
 """Random fields and compositions that the drawn styles are made of; all placed in shares of the side."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 Rng = np.random.Generator
+Size = tuple[int, int]  # height and width
+Drawing = Callable[[Size, Rng], np.ndarray]  # -> float (H, W, 3), 0 to 255
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
+
+
+def framed_size(rng: Rng, sides: Sequence[int], aspects: Sequence[float]) -> Size:
+    """A size by chance; the longer side is one of `sides`, and width over height one of `aspects`."""
+    side, aspect = rng.choice(sides), rng.choice(aspects)
+    return round(side / max(aspect, 1)), round(side * min(aspect, 1))
+
+
+def as_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+    """The picture, uint8 (H, W, 3), as a JPEG of this quality has it; at 0 as it is."""
+    if quality == 0:
+        return picture
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file).convert("RGB"))
 
 
 def cloud(shape: tuple[int, int], slope: float, rng: Rng) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.verdicts.corpus import WRECKED, Entry
+from benchmarks.verdicts.breaking import WRECKED
+from benchmarks.verdicts.corpus import Entry
 from gridsearch.score.gate import TRAIT_SCALES, Gate, Judge, Trait, Tree, Way, bent, distances, value_of
 from gridsearch.score.metrics import Metrics
 

@@ -8,8 +8,20 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
-from benchmarks.verdicts.fields import Rng, Shape, blob, cloud, composition, figure, paint, palette, things
-from benchmarks.verdicts.styles import BLACK, INK, WHITE, Drawing, Size
+from benchmarks.verdicts.fields import (
+    Drawing,
+    Rng,
+    Shape,
+    Size,
+    blob,
+    cloud,
+    composition,
+    figure,
+    paint,
+    palette,
+    things,
+)
+from benchmarks.verdicts.styles import BLACK, INK, WHITE
 
 UNPAINTED = (1, 2, 3)
 

@@ -5,13 +5,13 @@ which it is unpacked (`apt-get download NAME`, `dpkg -x`); of Debian 12.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.verdicts.styles import as_jpeg
+from benchmarks.verdicts.fields import as_jpeg
 from gridsearch.base.errors import BadInput
 
 # Package -> where below usr/ pictures of something lie: no textures, sheets, masks or parts of windows.
@@ -66,7 +66,7 @@ NOT_ALONE = (
     "overlay",
     "cursor",
     "button",
-)  # in a path
+)  # in a path; fmt: skip
 LEAST_SIDE, LEAST_BYTES, MOST_PIXELS = 200, 20_000, 12_000_000
 MOST = {
     "fillets-ng-data": 60,
@@ -79,13 +79,17 @@ MOST_A_PACKAGE, MOST_KEPT_BACK = 24, 20
 SIDES = (256, 384, 512, 512, 768, 1024, 1536)
 
 
-def in_packages(folder: Path, packages: Mapping[str, str]) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Style, name and picture, uint8 (H, W, 3), of PACKAGES or KEPT_BACK.
+def in_packages(
+    folder: Path | None, packages: Mapping[str, str], rule: Callable[[Path], bool] | None = None
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Style, name and picture, uint8 (H, W, 3), of packages in a folder; nothing without one.
 
+    Args:
+        rule: which of the files are pictures; all that are large enough where there is none.
     Raises:
         BadInput: a package is not in the folder.
     """
-    for package, where in packages.items():
+    for package, where in packages.items() if folder else ():
         root = folder / package
         if not root.is_dir():
             raise BadInput(f"No package {package}.", where=folder, fix="Unpack it into a folder of its name.")
@@ -94,6 +98,8 @@ def in_packages(folder: Path, packages: Mapping[str, str]) -> Iterator[tuple[str
         step = max(1.0, len(files) / most)
         for index in range(round(len(files) / step)):
             file = files[int(index * step)]
+            if rule and not rule(file):
+                continue
             rng = np.random.default_rng([3, zlib.crc32(f"{package}/{file.name}".encode())])
             yield f"package {package}", f"{file.parent.name}/{file.name}", _framed(file, rng)
 
@@ -133,5 +139,4 @@ def _framed(file: Path, rng: np.random.Generator) -> np.ndarray:
         image = image.resize([max(1, round(n * scale)) for n in image.size], Image.Resampling.LANCZOS)
     ground = Image.new("RGBA", image.size, ("white", "white", "#b8bcc0", "#303438")[rng.integers(4)])
     picture = np.asarray(Image.alpha_composite(ground, image).convert("RGB"))
-    quality = int(rng.choice([0, 0, 0, 90, 50, 20]))
-    return as_jpeg(picture, quality) if quality else picture
+    return as_jpeg(picture, int(rng.choice([0, 0, 0, 90, 50, 20])))

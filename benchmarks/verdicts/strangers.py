@@ -5,15 +5,13 @@ Shapes are level sets of distance functions, textures are noise of lattices, and
 """
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, sobel
 from scipy.spatial import Delaunay
 
-Size = tuple[int, int]  # height and width
-Rng = np.random.Generator
+from benchmarks.verdicts.fields import Drawing, Rng, Size, framed_size
 
 
 def lattice(size: Size, cells: float, rng: Rng, octaves: int = 4, fall: float = 0.5) -> np.ndarray:
@@ -371,7 +369,7 @@ def candle(size: Size, rng: Rng) -> np.ndarray:
     return made + flame[..., None] * np.array([400, 330, 180])
 
 
-STRANGERS: dict[str, Callable[[Size, Rng], np.ndarray]] = {
+STRANGERS: dict[str, Drawing] = {
     function.__name__.replace("_", " "): function
     for function in (
         ray_traced, strokes, low_polygon, sketch, relief, mandala, smoke, newsprint, towers, bust, aquarelle,
@@ -383,8 +381,7 @@ STRANGERS: dict[str, Callable[[Size, Rng], np.ndarray]] = {
 def stranger(style: str, seed: int) -> np.ndarray:
     """One picture of a style, uint8 (H, W, 3), 256 to 896 px, as a PNG, a WebP or a JPEG has it."""
     rng = np.random.default_rng([77, seed, *style.encode()])
-    side, aspect = rng.choice([256, 448, 512, 576, 704, 896]), rng.choice([1, 1, 0.6, 0.8, 1.25, 1.6])
-    size = round(side / max(aspect, 1)), round(side * min(aspect, 1))
+    size = framed_size(rng, (256, 448, 512, 576, 704, 896), (1, 1, 0.6, 0.8, 1.25, 1.6))
     picture = np.clip(np.rint(STRANGERS[style](size, rng)), 0, 255).astype(np.uint8)
     way, quality = [("PNG", 0), ("PNG", 0), ("WEBP", 70), ("JPEG", 75), ("JPEG", 35)][rng.integers(5)]
     if way == "PNG":

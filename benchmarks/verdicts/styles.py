@@ -1,19 +1,20 @@
 """Sound pictures, drawn in many styles; a seed names one of each."""
 
-import io
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from benchmarks.verdicts.fields import (
+    Drawing,
     Rng,
     Shape,
+    Size,
+    as_jpeg,
     blob,
     cloud,
     composition,
     figure,
+    framed_size,
     landscape,
     paint,
     palette,
@@ -21,10 +22,9 @@ from benchmarks.verdicts.fields import (
 )
 from tests.helpers.pictures import to_bytes
 
-Size = tuple[int, int]  # height and width
-Drawing = Callable[[Size, Rng], np.ndarray]  # -> float (H, W, 3), 0 to 255
 INK, WHITE, BLACK = (20, 18, 22), (255, 255, 255), (0, 0, 0)
 SIDES = (256, 384, 512, 512, 512, 640, 640, 768, 768, 1024, 1024, 2048)
+QUALITIES = (0, 0, 0, 90, 50, 20)  # of JPEGs; 0 is a PNG
 ASPECTS = (1, 1, 0.67, 0.75, 1.33, 1.5, 1.75)
 
 
@@ -397,17 +397,8 @@ STYLES: dict[str, Drawing] = {
 }  # fmt: skip
 
 
-def as_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file).convert("RGB"))
-
-
 def drawn(style: str, seed: int) -> np.ndarray:
     """One picture of a style, uint8 (H, W, 3), 256 to 2048 px, as a PNG or a JPEG of 20, 50 or 90 has it."""
     rng = np.random.default_rng([seed, *style.encode()])
-    side, aspect = rng.choice(SIDES), rng.choice(ASPECTS)
-    size = round(side / max(aspect, 1)), round(side * min(aspect, 1))
-    picture = to_bytes(STYLES[style](size, rng))
-    quality = rng.choice([0, 0, 0, 90, 50, 20])
-    return as_jpeg(picture, int(quality)) if quality else picture
+    picture = to_bytes(STYLES[style](framed_size(rng, SIDES, ASPECTS), rng))
+    return as_jpeg(picture, int(rng.choice(QUALITIES)))
