@@ -100,7 +100,7 @@ def _added(sums: Iterable[Sum], weights: Iterable[float]) -> Sum:
     for own, weight in zip(sums, weights, strict=True):
         for label, one in own.items():
             before = found[label].weight if label in found else 0.0
-            found[label] = replace(one, weight=before + weight * one.weight)
+            found[label] = Summand(one.tensor, before + weight * one.weight, one.greatest)
     return {label: one for label, one in found.items() if one.weight} or found
 
 
@@ -224,7 +224,7 @@ def _change(shape: Sequence[int], piece: ChangeAt, work: Work) -> Change:
     for _ in range(2):  # again where the first piece did not tell how great the others are
         for here in pieces(flat):
             change = piece(here)
-            scale = scale or _scale(HEADROOM * greatest(change), tensor.dtype)
+            scale = scale or _scale(HEADROOM * scaled_into(flat[here], change, 1.0), tensor.dtype)
             if not math.isfinite(highest := scaled_into(flat[here], change, scale)):
                 raise not_finite(work.key)
             top = max(top, highest)

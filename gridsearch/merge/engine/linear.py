@@ -24,10 +24,14 @@ FUSED_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def pieces(tensor: Tensor) -> Iterator[slice]:
-    """Cut a flat tensor, of which an operation of several steps needs some pieces of memory, into slices."""
+    """Cut a flat tensor, of which an operation of several steps needs some pieces of memory, into slices.
+
+    The rest goes to the last one, so that none but the only one is too small for compiled loops.
+    """
     size = CPU_PIECE // 2 if tensor.device.type == "cpu" else GPU_PIECE
-    for start in range(0, tensor.numel(), size):
-        yield slice(start, min(start + size, tensor.numel()))
+    *starts, last = range(0, max(tensor.numel() - size, 0) + 1, size)
+    yield from (slice(start, start + size) for start in starts)
+    yield slice(last, tensor.numel())
 
 
 def new_buffer(device: torch.device | str = "cpu") -> Tensor:

@@ -72,9 +72,14 @@ def _fused(context, x, y, z):
 
 
 @intrinsic
-def _bits(context, value):
-    """The bits of a float32."""
-    return types.int32(value), lambda _, builder, signature, values: builder.bitcast(values[0], _INT)
+def _greater(context, most, value):
+    """The greater of the bits of a magnitude and a float32's magnitude; numba's `max` would widen them."""
+
+    def build(_, builder, signature, values):
+        bits = builder.and_(builder.bitcast(values[1], _INT), _INT(0x7FFFFFFF))
+        return builder.select(builder.icmp_signed(">", bits, values[0]), bits, values[0])
+
+    return types.int32(types.int32, types.float32), build
 
 
 @intrinsic
@@ -141,7 +146,7 @@ def scaled(out, values, scale):
     most = np.int32(0)
     for i in range(out.size):
         out[i] = _narrow(values[i] * scale, out[i])
-        most = max(most, _bits(values[i]) & np.int32(0x7FFFFFFF))
+        most = _greater(most, values[i])
     return most
 
 
@@ -153,6 +158,9 @@ def gram(first, others):
     """Return the products of `first` and of the others' differences from it, of all pairs."""
     count = others.size + 1
     total = np.zeros((count, count))
+    if count == 2:
+        _add_two(total, first, _block(others[0], 0, first.size, first))
+        return total + np.triu(total, 1).T
     for start in range(0, first.size, IN_CACHE):
         a = first[start : start + IN_CACHE]
         for i in range(others.size):
@@ -175,6 +183,27 @@ def _products(a, b, c):
         ab += here * along
         bc += along * (_wide(c[i]) - here)
     return aa, ab, bc
+
+
+@_compiled
+def _add_two(total, first, other):
+    for start in range(0, first.size, IN_CACHE):
+        aa, ab, bb = _products_of_two(first[start : start + IN_CACHE], other[start : start + IN_CACHE])
+        total[0, 0] += aa
+        total[0, 1] += ab
+        total[1, 1] += bb
+
+
+@_sum_in_any_order
+def _products_of_two(a, b):
+    aa, ab, bb = ZERO, ZERO, ZERO
+    for i in range(a.size):
+        here = _wide(a[i])
+        along = _wide(b[i]) - here
+        aa += here * here
+        ab += here * along
+        bb += along * along
+    return aa, ab, bb
 
 
 # -- changes, in float32

@@ -61,7 +61,7 @@ def open_merge(
     """
     files = files_from(models)
     if source.suffix == ".toml":
-        experiment = load_experiment(source)
+        experiment = _in_mode_given(load_experiment(source), prediction_type)
         chosen = chosen_values(experiment, values) | chosen_mode(experiment, prediction_type)
         merge = replace(
             merge_of_trial(experiment, chosen, files=files), notes=_beside_range(experiment, chosen)
@@ -289,12 +289,20 @@ def _flags(searched: Sequence[str]) -> str:
     return " ".join(f"--ratio {name.removesuffix('.ratio')}=VALUE" for name in searched)
 
 
+def _in_mode_given(experiment: Experiment, given: str | None) -> Experiment:
+    """Return an experiment that leaves the prediction type to its models in the one that is given."""
+    left = experiment.render.prediction_type is None and given in TYPES
+    render = experiment.render.model_copy(update={"prediction_type": given} if left else {})
+    return experiment.model_copy(update={"render": render})
+
+
 def chosen_mode(experiment: Experiment, given: str | None) -> dict[str, str]:
     """Return the prediction type; a searched one must be given, as the merge's marker keys follow it."""
     searched = experiment.searched().get("render.prediction_type")
     if given is None and searched is None:
         return {}
-    choices = searched or (experiment.render.prediction_type,)
+    own = experiment.render.prediction_type
+    choices = searched or (TYPES if own is None else (own,))
     if given is None or given not in choices:
         fix = f"Give one of {', '.join(map(str, choices))}."
         raise BadInput("The merge's prediction type is not known.", where="--prediction-type", fix=fix)

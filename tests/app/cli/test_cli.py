@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from gridsearch.base.errors import BadInput
+from gridsearch.merge.export.source import open_merge
 from tests.helpers.experiments import GOOD
 from tests.helpers.program import gridsearch
 
@@ -142,6 +144,15 @@ def test_a_searched_prediction_type_must_be_said_for_a_merge(toy, tmp_path):
     assert "--prediction-type" in gridsearch(*arguments, cwd=tmp_path).stderr
     assert gridsearch(*arguments, "--prediction-type", "v_prediction", cwd=tmp_path).returncode == 0
     assert {"v_pred", "ztsnr"} <= load_file(tmp_path / "m.safetensors").keys()
+
+
+def test_a_prediction_type_that_the_experiment_leaves_to_its_models_may_be_said(toy, tmp_path):
+    left = GOOD.replace('prediction_type = "v_prediction"\n', "")
+    (tmp_path / "x.toml").write_text(left.format(toy=toy.resolve()))
+    for said in ("epsilon", "v_prediction"):
+        assert open_merge(tmp_path / "x.toml", ["0.5"], said).prediction_type == said
+    with pytest.raises(BadInput, match="epsilon, v_prediction, sample"):
+        open_merge(tmp_path / "x.toml", ["0.5"], "v")
 
 
 def test_debug_shows_the_traceback(files):
