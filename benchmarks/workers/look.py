@@ -44,6 +44,8 @@ ROW = {f"metric_{i}": 0.123456789 + i for i in range(22)} | {
     "file": "images/t00000_p1_1.png",
     "digest": "0" * 64,
 }
+LEASE = '{"worker": "machine 1 2", "beat": 3}'
+POPULATION = 4  # of CMA-ES along one number
 PGBENCH = ("-n", "-c", "16", "-j", "2", "-T", "15")
 
 
@@ -94,7 +96,7 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
 
         return proposed
 
-    for name in ("random", "tpe"):
+    for name in ("random", "tpe", "cmaes", "gp"):
         experiment = _experiment(name)
         timed(f"before proposals of {name}", partial(proposing, experiment), 3)
         timed(f"a proposal of {name}", proposing(experiment), 20)
@@ -165,8 +167,9 @@ def _fill(study: optuna.Study, running: int, ended: int) -> None:
             put(
                 models.TrialSystemAttributeModel,
                 [
-                    {"trial_id": i, "key": "lease", "value_json": '{"worker": "machine 1 2", "beat": 3}'}
+                    {"trial_id": i, "key": key, "value_json": text}
                     for i in ids
+                    for key, text in (("lease", LEASE), (GENERATION, str(i // POPULATION)))
                 ],
             )
             parts = [(i, part) for i in ids for part in range(IMAGES // RUNG if i <= ended else 1)]

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from optuna.trial import TrialState
@@ -11,10 +12,13 @@ from optuna.trial import TrialState
 from gridsearch.base.errors import RunFailed
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.results import store
+from gridsearch.results.shared import queue
 from gridsearch.search.budget import Budget
 from gridsearch.search.samplers.by_name import expected_trials
 from gridsearch.search.trial.outcome import Batch
+from gridsearch.search.workers import dispatch
 from gridsearch.search.workers.dispatch import enqueue_missing
+from gridsearch.search.workers.look import InProcess, Leader, Leases
 from tests.helpers.painter import row
 from tests.helpers.searching import search_with
 
@@ -193,3 +197,21 @@ def test_samplers_run_as_many_trials_as_asked_on_the_steps_asked(study, name):
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * expected_trials(what)[1]
     assert {ratio for _, ratio in seen} <= {0.0, 0.25, 0.5, 0.75, 1.0}
     assert len(seen) == len({ratio for _, ratio in seen})  # what was drawn once is not drawn again
+
+
+@pytest.mark.parametrize(("seconds", "notes"), [(1e-6, 1), (1e6, 0)])
+def test_a_sampler_too_slow_for_its_workers_is_told_once_and_holds_up_no_look(
+    study, monkeypatch, seconds, notes
+):
+    monkeypatch.setattr(dispatch, "PROPOSING", 0.0)
+    said, budget = [], Budget(first=seconds)
+    listener = SimpleNamespace(note=said.append)
+    queue.begin(study, queue.USUAL_PACE)
+    crew, leases = InProcess(lambda: False, size=50), Leases(60.0, 0)
+    what = experiment(sampler="random", trials=100)
+    leader = Leader(study, what, ORDER, Path(), listener, crew, leases, lambda: True)
+    for looks in (1, 2):
+        dispatch.fill_queue(leader, study.get_trials(deepcopy=False), budget, proposing=True)
+        assert states(study).count(TrialState.WAITING) == looks
+    assert len(said) == notes
+    assert all("for 1 of 50 workers" in text for text in said)

@@ -17,7 +17,8 @@ import optuna
 import sqlalchemy
 from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import json_to_distribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers._tpe import _truncnorm
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, _CachedStorage
 from optuna.storages._cached_storage import _StudyInfo
 from optuna.storages._rdb.models import (
@@ -111,6 +112,18 @@ def create_trial(study: optuna.Study, asked: optuna.Trial) -> FrozenTrial:
     created = copy.copy(made)
     created._trial_id = storage_of(study).create_new_trial(study_id(study), made)
     return created
+
+
+def quick_tpe(seed: int) -> TPESampler:
+    """Return Optuna's TPE with the logarithm of the normal distribution from SciPy.
+
+    Its own is plain Python, called twice for each kernel, candidate and number: with 2,000 trials 100 ms of
+    the 130 that a proposal of one number took, and 3 s of that of twenty.
+    """
+    from scipy.special import log_ndtr  # a quarter of a second
+
+    _truncnorm._log_ndtr = log_ndtr
+    return TPESampler(seed=seed)
 
 
 # -- Optuna's tables. Its own calls read every unfinished trial with all that is kept of it, or write one

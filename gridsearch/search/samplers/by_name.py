@@ -9,7 +9,7 @@ from typing import Any
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
@@ -19,6 +19,7 @@ from gridsearch.experiment.values import Range, choices_of
 from gridsearch.results import store
 from gridsearch.results.analysis.probe import PROBE, expectation_of
 from gridsearch.results.analysis.sensitivity import map_of
+from gridsearch.results.shared.optuna_private import quick_tpe
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
 from gridsearch.search.samplers.expectation import probed_along
 from gridsearch.search.samplers.glance import most_glances
@@ -76,11 +77,11 @@ def make_sampler(name: str, seed: int, trial: int, trials: int | None = None) ->
         case "grid" | "random":
             return RandomSampler(seed=own)
         case "tpe":
-            return TPESampler(seed=own)
+            return quick_tpe(own)
         case "gp":
-            return Gp(seed, TPESampler(seed=own))
+            return Gp(seed, quick_tpe(own))
         case "cmaes":
-            return CmaEs(seed, TPESampler(seed=own))
+            return CmaEs(seed, quick_tpe(own))
         case "qmc":
             return _Sobol(seed, trial)
         case "nsga2":

@@ -1,15 +1,17 @@
 """CMA-ES (Hansen 2016, arXiv:1604.00772) as an Optuna sampler that keeps nothing of its own.
 
 Optuna's own puts its optimiser into the study as a pickle, and to load one is to run what it says. Here the
-optimiser is made anew for each trial: the study's finished trials are told to it in the order in which they
-finished, a generation at a time, and what it would ask next follows from the seed and the trial's number. So
-a resumed run goes on as an unbroken one does, and any number of workers may search one study.
+study's finished trials are told to an optimiser in the order in which they finished, a generation at a time,
+and what it would ask next follows from the seed and the trial's number. So a resumed run goes on as an
+unbroken one does, and any number of workers may search one study.
 """
 
 from __future__ import annotations
 
+import functools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform, storage_of, trial_id
-from gridsearch.search.samplers.finished import ended_with_losses, numbers_of
+from gridsearch.search.samplers.finished import ended_of, kept_for_the_same, numbers_of, with_losses
 
 if TYPE_CHECKING:
     from cmaes import CMA
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 GENERATION = "cmaes:generation"  # of a trial: when it was asked for
 SPREAD = 1 / 6  # at first, around the middle of a range that is 1 wide; a quarter wastes the first trials
 
-Evaluated = tuple[int, NDArray[np.float64], float]  # a trial's generation, place in the unit cube, and value
+Evaluated = tuple[FrozenTrial, float]  # a trial and its loss
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,10 @@ class CmaEs(BaseSampler):
         if not search_space:
             return {}
         cube = SearchSpaceTransform(search_space, transform_0_1=True)
-        trials = finished_trials(study, cube, search_space)
-        optimiser, generation = replayed(self.seed, len(search_space), trials)
+        replay = _replay_of(self.seed, tuple(search_space.items()))
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        trials = by_generation(ended_of(study), frozenset(search_space), sign)
+        optimiser, generation = replay.of(trials, cube)
         storage_of(study).set_trial_system_attr(trial_id(trial), GENERATION, generation)
         optimiser.reseed_rng(seed_for(self.seed, trial.number))
         return cube.untransform(optimiser.ask())
@@ -66,32 +70,57 @@ class CmaEs(BaseSampler):
         return self.others.sample_independent(study, trial, param_name, param_distribution)
 
 
-def finished_trials(
-    study: Study, cube: SearchSpaceTransform, space: Mapping[str, BaseDistribution]
-) -> list[Evaluated]:
-    """Return the finished trials that were asked of CMA-ES, in the order of finishing; least is best."""
-    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    return [
-        (trial.system_attrs[GENERATION], cube.transform(trial.params), sign * loss)
-        for trial, loss in ended_with_losses(study, space)
-        if GENERATION in trial.system_attrs
-    ]
+@kept_for_the_same
+def by_generation(
+    trials: list[FrozenTrial], space: frozenset[str], sign: float
+) -> dict[int, list[Evaluated]]:
+    """Return the ended trials that were asked of CMA-ES, in the order of their ends; least is best."""
+    found: dict[int, list[Evaluated]] = defaultdict(list)
+    for trial, loss in with_losses(trials, space):
+        if GENERATION in trial.system_attrs:
+            found[trial.system_attrs[GENERATION]].append((trial, sign * loss))
+    return dict(found)
 
 
-def replayed(seed: int, dimensions: int, trials: Sequence[Evaluated]) -> tuple[CMA, int]:
-    """Return the optimiser after all complete generations, and the number of the one that is not.
+@dataclass
+class Replay:
+    """An optimiser that was told all complete generations. The next trial's goes on from there.
 
-    Workers may ask for a few trials more of a generation than it takes: those that finish first count. Where
-    the optimiser is at its end, it starts again elsewhere.
+    With 10,000 trials to tell, each proposal took more than a second.
     """
-    optimiser = _start(np.full(dimensions, 0.5))
-    generation = 0
-    while len(own := [(x, value) for g, x, value in trials if g == generation]) >= optimiser.population_size:
-        optimiser.tell(own[: optimiser.population_size])
-        generation += 1
-        if optimiser.should_stop():
-            optimiser = _start(np.random.default_rng([seed, generation]).random(dimensions))
-    return optimiser, generation
+
+    seed: int
+    dimensions: int
+    told: list[list[tuple[int, float]]] = field(default_factory=list)  # of each generation: numbers, losses
+    optimiser: CMA | None = None
+
+    def of(self, trials: Mapping[int, list[Evaluated]], cube: SearchSpaceTransform) -> tuple[CMA, int]:
+        """Return the optimiser after all complete generations, and the number of the one that is not.
+
+        Workers may ask for a few trials more of a generation than it takes: those that finish first count.
+        Where the optimiser is at its end, it starts again elsewhere.
+        """
+        first = [trials.get(number, [])[: len(told)] for number, told in enumerate(self.told)]
+        if self.optimiser is None or [*map(_told, first)] != self.told:  # another study, or one written anew
+            self.optimiser, self.told = _start(np.full(self.dimensions, 0.5)), []
+        while len(own := trials.get(len(self.told), [])) >= self.optimiser.population_size:
+            own = own[: self.optimiser.population_size]
+            self.optimiser.tell([(cube.transform(trial.params), loss) for trial, loss in own])
+            self.told.append(_told(own))
+            if self.optimiser.should_stop():
+                self.optimiser = _start(
+                    np.random.default_rng([self.seed, len(self.told)]).random(self.dimensions)
+                )
+        return self.optimiser, len(self.told)
+
+
+def _told(trials: Sequence[Evaluated]) -> list[tuple[int, float]]:
+    return [(trial.number, loss) for trial, loss in trials]
+
+
+@functools.lru_cache(2)
+def _replay_of(seed: int, space: tuple[tuple[str, BaseDistribution], ...]) -> Replay:
+    return Replay(seed, len(space))
 
 
 def _start(mean: NDArray[np.float64]) -> CMA:

@@ -1,38 +1,71 @@
 """The finished trials as samplers learn from them: which numbers they share, and the loss of each."""
 
-from collections.abc import Collection
+import functools
+from collections.abc import Callable
 from math import inf
+from operator import is_
+from typing import Concatenate, ParamSpec, TypeVar
 
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.results import store
 from gridsearch.search.racing import NEVER_BEST
 
+Others = ParamSpec("Others")
+Answer = TypeVar("Answer")
+OfTrials = Callable[Concatenate[list[FrozenTrial], Others], Answer]
+
+
+def kept_for_the_same(work: OfTrials[Others, Answer]) -> OfTrials[Others, Answer]:
+    """Have a function of trials keep its last answer: between two ends a leader asks for many proposals."""
+    last: list[tuple] = []
+
+    @functools.wraps(work)
+    def answer(trials: list[FrozenTrial], *args: Others.args, **kwargs: Others.kwargs) -> Answer:
+        known = last and last[0][1:3] == (args, kwargs) and len(last[0][0]) == len(trials)
+        if not known or not all(map(is_, last[0][0], trials)):
+            last[:] = [(trials, args, kwargs, work(trials, *args, **kwargs))]
+        return last[0][-1]
+
+    return answer
+
+
+def ended_of(study: Study) -> list[FrozenTrial]:
+    """Return the trials of a study that have ended well, whole or stopped."""
+    return study.get_trials(deepcopy=False, states=store.ENDED)
+
 
 def numbers_of(study: Study) -> dict[str, BaseDistribution]:
     """Return the ranges of the numbers that every trial of the study has; none before its first has ended."""
-    space = IntersectionSearchSpace(include_pruned=True).calculate(study)
+    return _shared_numbers(ended_of(study))
+
+
+@kept_for_the_same
+def _shared_numbers(trials: list[FrozenTrial]) -> dict[str, BaseDistribution]:
+    shared = trials[0].distributions if trials else {}
+    for trial in trials:
+        if trial.distributions != shared:
+            shared = {name: one for name, one in shared.items() if trial.distributions.get(name) == one}
     return {
         name: distribution
-        for name, distribution in space.items()
+        for name, distribution in sorted(shared.items())
         if not isinstance(distribution, CategoricalDistribution) and not distribution.single()
     }
 
 
-def ended_with_losses(study: Study, space: Collection[str]) -> list[tuple[FrozenTrial, float]]:
-    """Return the trials that have all of these parameters, in the order of their ends, each with its loss.
+@kept_for_the_same
+def with_losses(trials: list[FrozenTrial], needed: frozenset[str]) -> list[tuple[FrozenTrial, float]]:
+    """Return those of ended trials that have these parameters, in the order of their ends, with their losses.
 
-    That is the mean of its images' (`score.image_losses`), or its value where none is kept. The value, by
-    which trials are ranked, jumps with each lost image; the loss says how near a trial is as well. One that
-    was stopped is worse than the best until then, whatever its few images came to.
+    That is the mean of a trial's images' (`score.image_losses`), or its value where none is kept. The value,
+    by which trials are ranked, jumps with each lost image; the loss says how near a trial is as well. One
+    that was stopped is worse than the best until then, whatever its few images came to.
     """
-    trials = study.get_trials(deepcopy=False, states=store.ENDED)
     least, found = inf, []
     for trial in sorted(trials, key=lambda one: (one.datetime_complete, one.number)):
-        if not set(space) <= trial.params.keys() or trial.value is None:
+        if not needed <= trial.params.keys() or trial.value is None:
             continue
         summary = trial.user_attrs.get(store.SUMMARY)
         loss = trial.value if summary is None else float(summary["loss"])

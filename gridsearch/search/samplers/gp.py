@@ -28,13 +28,14 @@ from gridsearch.results.analysis.sensitivity import SensitivityMap
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform
 from gridsearch.score.score import SURVIVES, number
 from gridsearch.search.samplers.dose import EQUAL, SeenTrials, dose_of
-from gridsearch.search.samplers.finished import ended_with_losses, numbers_of
+from gridsearch.search.samplers.finished import ended_of, numbers_of, with_losses
 from gridsearch.search.samplers.surrogate import Numbers, Surrogate, fit_surrogate
 
 LINE, ALIVE = 8, 2  # trials on the line, at most, and how many that survive end it sooner
 NARROWEST_GAP = 0.02  # no gap of the line is halved below it
 HALF_LOSS = 0.3  # what the process sees of a loss: 0 at 0, a half here, 0.9 where all is lost
 MOST_TRIALS = 200  # trials that the process is made of, the best ones: its arithmetic grows with their cube
+MOST_PENDING = 100  # trials under way of which it is told, those nearest to the best
 BOX, LARGEST, BETTER = 0.4, 1.6, 3  # the box's side at first and at most; successes in a row that double it
 CANDIDATES, KEPT, COPIES, ROUNDS = 1500, 20, 40, 3
 
@@ -60,14 +61,15 @@ class Gp(BaseSampler):
             return {}
         cube = SearchSpaceTransform(search_space, transform_0_1=True)
         trials = [one for one in study.get_trials(deepcopy=False) if search_space.keys() <= one.params.keys()]
-        if not (ended := ended_with_losses(study, search_space)):
+        if not (ended := with_losses(ended_of(study), frozenset(search_space))):
             return {}
         going = [one for one in trials if one.state in store.UNFINISHED and one.number != trial.number]
-        pending = np.array([cube.transform(one.params) for one in going]).reshape(-1, len(search_space))
+        pending = places_of(going, cube, search_space)
         rng = np.random.default_rng([self.seed, trial.number])
         steps = value_counts(search_space)
         told = told_by(self.expected, list(search_space))
-        return cube.untransform(next_place(seen_trials(ended, cube, steps), pending, steps, rng, told))
+        seen = seen_trials(ended, places_of([one for one, _ in ended], cube, search_space), steps)
+        return cube.untransform(next_place(seen, pending, steps, rng, told))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -118,12 +120,21 @@ def on_line(places: Numbers, steps: Numbers) -> NDArray[np.bool_]:
     return np.ptp(places, axis=1) < finest(steps)
 
 
-def seen_trials(
-    trials: Sequence[tuple[FrozenTrial, float]], cube: SearchSpaceTransform, steps: Numbers
-) -> SeenTrials:
-    """Return what these trials came to."""
+def places_of(
+    trials: Sequence[FrozenTrial], cube: SearchSpaceTransform, space: dict[str, BaseDistribution]
+) -> Numbers:
+    """Return the places (n, d) of trials in the unit cube, told by two corners: no range is logarithmic."""
+    ends = [{name: getattr(one, end) for name, one in space.items()} for end in ("low", "high")]
+    values = np.array([[*one.values()] for one in ends], dtype=float)
+    corners = np.array([cube.transform(one) for one in ends])
+    given = np.array([[trial.params[name] for name in space] for trial in trials], dtype=float)
+    shares = (given.reshape(-1, len(space)) - values[0]) / (values[1] - values[0])
+    return corners[0] + shares * (corners[1] - corners[0])
+
+
+def seen_trials(trials: Sequence[tuple[FrozenTrial, float]], places: Numbers, steps: Numbers) -> SeenTrials:
+    """Return what these trials came to, which were at these places (n, d)."""
     found = [trial.user_attrs.get(store.SUMMARY, {}) for trial, _ in trials]
-    places = np.array([cube.transform(trial.params) for trial, _ in trials])
     return SeenTrials(
         places,
         np.array([loss for _, loss in trials], dtype=float),
@@ -158,9 +169,10 @@ def next_place(
     pressed = known.losses / (known.losses + HALF_LOSS)
     model = fit_surrogate(np.c_[known.places, doses], pressed, matter)
     if len(pending):  # what is under way is taken to come to what is expected of it
-        there = pending @ weights[0]
-        losses = np.r_[pressed, model.predict(pending, there)[0]]
-        model = fit_surrogate(np.r_[model.places, np.c_[pending, there]], losses, matter)
+        going = pending[np.argsort(np.abs(pending - known.places[0]).max(1), kind="stable")[:MOST_PENDING]]
+        there = going @ weights[0]
+        losses = np.r_[pressed, model.predict(going, there)[0]]
+        model = fit_surrogate(np.r_[model.places, np.c_[going, there]], losses, matter)
     tried = np.r_[seen.places, pending]
     return best_of(model, weights, known.places[0], float(pressed[0]), box_of(seen, steps), tried, steps, rng)
 
@@ -246,6 +258,9 @@ def on_steps(places: Numbers, steps: Numbers) -> Numbers:
 
 def untried(places: Numbers, tried: Numbers) -> Numbers:
     """Return the places that no trial has; all where all are tried."""
+    near = (tried >= places.min(0) - EQUAL) & (tried <= places.max(0) + EQUAL)
+    if not len(tried := tried[near.all(1)]):
+        return places
     new = scipy.spatial.distance.cdist(places, tried, "chebyshev").min(1) >= EQUAL
     return places[new] if new.any() else places
 

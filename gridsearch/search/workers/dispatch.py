@@ -3,6 +3,7 @@
 A trial's parameters are asked of the sampler before a worker takes it.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -12,6 +13,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from gridsearch.base.words import duration
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
@@ -32,6 +34,8 @@ from gridsearch.search.workers.look import Leader
 AHEAD = 4  # a trial waits for every so many that are running, so that no worker waits for the sampler
 MOST_LEARNT = 1000  # ended trials that TPE learns from; more take time and change little
 BEST_LEARNT = 100  # of these, the best: TPE compares its best 25 with the others
+
+PROPOSING = 10.0  # seconds of a look for proposals, at most: dead workers and ended trials wait meanwhile
 
 Key = tuple[tuple[str, Any], ...]  # the parameters of a trial
 
@@ -130,8 +134,8 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     idle = max(leader.leases.idle(), leader.crew.size - running)
     enough = depth(running, idle, leader.experiment.search.kind.learns)
     enough = enough if most is None else min(enough, most)
-    if waiting < enough and proposing:
-        waiting += _propose_some(leader, trials, enough - waiting)
+    if waiting < enough and proposing and (slow := _propose_some(leader, trials, enough - waiting)):
+        _tell_slow(leader, slow, budget.expected(trials), idle + running)
     if (pause := queue.pause_for(idle + running)) != leader.pause:
         queue.give_orders(study, pause=pause)
         leader.pause = pause
@@ -143,20 +147,37 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     return most is None or most > 0
 
 
-def _propose_some(leader: Leader, trials: list[FrozenTrial], count: int) -> int:
-    """Have so many more trials wait, as far as they are wanted; `trials` grows by all that are proposed."""
-    study, placed = leader.study, 0
+def _propose_some(leader: Leader, trials: list[FrozenTrial], count: int) -> float | None:
+    """Have so many more trials wait, as far as they are wanted; `trials` grows by all that are proposed.
+
+    Where there was no time for all of them, returns how many seconds each took.
+    """
+    study, placed, known, began = leader.study, 0, len(trials), time.monotonic()
     same, learnt = alike(trials, leader.keys), learnt_from(leader.experiment, trials)
     while placed < count and wanted(study, leader.experiment, trials):
+        if placed and (took := time.monotonic() - began) > PROPOSING:
+            return took / (len(trials) - known)
         new = propose(study, leader.experiment, learnt, len(trials))
         waits = _place(leader, new, same)
         placed += waits
-        known = storage_of(study)
-        new = store.copied(new, state=TrialState.WAITING) if waits else known.get_trial(trial_id(new))
+        stored = storage_of(study)
+        new = store.copied(new, state=TrialState.WAITING) if waits else stored.get_trial(trial_id(new))
         same[_key(new)].append(new)
         trials.append(new)
         learnt.append(_as_running(new))
-    return placed
+    return None
+
+
+def _tell_slow(leader: Leader, proposal: float, drawing: float, workers: int) -> None:
+    """Say once, of a proposal's and a trial's seconds, how many workers they are enough for, if too few."""
+    fed = max(1, int(drawing / proposal))
+    if not leader.told_slow and fed < workers:
+        leader.told_slow = True
+        leader.listener.note(
+            f'The sampler "{leader.experiment.search.sampler}" takes {proposal:.2g} s for a proposal here. '
+            f"With trials of {duration(drawing)} that is enough for {fed} of {workers} workers; the others "
+            'wait. For all of them use the sampler "tpe", "cmaes" or "random" in a study of its own.'
+        )
 
 
 def _place(leader: Leader, trial: FrozenTrial, same: Mapping[Key, Sequence[FrozenTrial]]) -> bool:

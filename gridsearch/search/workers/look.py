@@ -161,6 +161,7 @@ class Leader:
     keys: dict[int, tuple] = field(default_factory=dict)  # of ended trials, by number: parameters
     released: int = 0  # trials below this number may be taken
     pause: float = 0.0  # seconds that idle workers are told to wait between two looks
+    told_slow: bool = False  # whether the user was told that the sampler is too slow for so many workers
     beats: int = 0  # how often the workers were told that a leader is alive
     last: float = field(default_factory=time.monotonic)  # when that was
 
@@ -197,5 +198,7 @@ def looks(leader: Leader, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
             leader.leases.give_back(study, trial)
         if not leader.crew.here:
             leader.listener.workers(leader.leases.holders(trials))
-        yield study.get_trials(deepcopy=False) if lost else trials
-        leader.crew.wait(min(LATEST, max(SOONEST, BUSY * (time.process_time() - began))))
+        seen = study.get_trials(deepcopy=False) if lost else trials
+        took = time.process_time() - began  # without proposals, for which workers may be waiting
+        yield seen
+        leader.crew.wait(min(LATEST, max(SOONEST, BUSY * took)))

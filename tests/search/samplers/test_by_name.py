@@ -3,19 +3,22 @@
 import functools
 import math
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
-from optuna.samplers import RandomSampler
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers._tpe import _truncnorm
 from optuna.trial import TrialState, create_trial
 
 from gridsearch.experiment.tables import SEARCH_SAMPLERS, Search
 from gridsearch.search.racing import NEVER_BEST
+from gridsearch.search.samplers import by_name, cmaes
 from gridsearch.search.samplers.by_name import make_sampler, population
 from gridsearch.search.samplers.cmaes import GENERATION, CmaEs
-from gridsearch.search.samplers.finished import ended_with_losses
+from gridsearch.search.samplers.finished import ended_of, numbers_of, with_losses
 
 NAMES = [name for name, known in SEARCH_SAMPLERS.items() if not known.ends_itself]
 TRIALS = 18
@@ -119,8 +122,43 @@ def test_samplers_learn_from_the_mean_loss_and_not_from_the_rank():
                 state=state, value=value, params={"ratio": 0.5}, distributions=space, user_attrs=kept
             )
         )
-    losses = [loss for _, loss in ended_with_losses(study, space)]
+    losses = [loss for _, loss in with_losses(ended_of(study), frozenset(space))]
     assert losses == [0.4, 0.9, 4.0, 0.4 + NEVER_BEST]
+
+
+def asked_of_tpe(trials):
+    """What eight proposals come to, of a study with so many trials."""
+    study = optuna.create_study()
+    for number in range(trials + 8):
+        study.sampler = make_sampler("tpe" if number >= trials else "random", 3, number)
+        trial = study.ask()
+        parameters = suggested(trial)
+        if number < trials:
+            tell(study, trial, parameters)
+    return [trial.params for trial in study.trials[trials:]]
+
+
+def test_tpe_asks_what_optunas_own_does(monkeypatch):
+    quick = asked_of_tpe(30)
+    slow = np.frompyfunc(_truncnorm._log_ndtr_single, 1, 1)
+    monkeypatch.setattr(by_name, "quick_tpe", lambda seed: TPESampler(seed=seed))
+    monkeypatch.setattr(_truncnorm, "_log_ndtr", lambda a: slow(a).astype(float))
+    assert asked_of_tpe(30) == [pytest.approx(parameters) for parameters in quick]
+
+
+def test_the_numbers_that_trials_share_are_those_that_optuna_finds():
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    for number in range(6):
+        trial = study.ask()
+        trial.suggest_float("b", 0.0, 1.0 + (number > 3))
+        trial.suggest_float("a", 0.0, 1.0, step=0.1)
+        trial.suggest_categorical("c", [1, 2])
+        trial.suggest_int("only", 3, 3)
+        if number % 2:
+            trial.suggest_float("at times", 0.0, 1.0)
+        study.tell(trial, 0.0)
+        of_optuna = optuna.search_space.intersection_search_space(study.get_trials(), include_pruned=True)
+        assert [*numbers_of(study)] == [name for name in of_optuna if name not in ("c", "only")]
 
 
 def test_a_generation_is_a_sixth_of_the_trials_within_reason():
@@ -147,6 +185,24 @@ def sphere(x):
 @pytest.mark.parametrize(("dimensions", "trials"), [(1, 60), (4, 160)])
 def test_cmaes_finds_the_bottom_of_a_bowl(dimensions, trials):
     assert run_cmaes(sphere, dimensions, trials).best_value < 1e-2
+
+
+def test_an_optimiser_that_goes_on_asks_what_one_made_anew_does(monkeypatch):
+    """Two studies of the same numbers take turns, so that it has to begin anew, too."""
+
+    def asked():
+        studies = optuna.create_study(), optuna.create_study()
+        for number in range(45):
+            for turn, study in enumerate(studies[: 1 + (number % 15 > 9)]):
+                study.sampler = CmaEs(5, RandomSampler(seed=number))
+                trial = study.ask()
+                x = [trial.suggest_float(f"x{i}", -1.0, 3.0) for i in range(3)]
+                study.tell(trial, sphere(x) + turn * x[0])
+        return [[trial.params for trial in study.trials] for study in studies]
+
+    going_on = asked()
+    monkeypatch.setattr(cmaes, "_replay_of", cmaes._replay_of.__wrapped__)
+    assert asked() == going_on
 
 
 def test_cmaes_climbs_where_it_is_asked_to():

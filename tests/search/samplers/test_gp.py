@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from gridsearch.results import store
 from gridsearch.results.analysis.probe import FAILS
 from gridsearch.results.analysis.sensitivity import Sensitivity, SensitivityMap
+from gridsearch.results.shared.optuna_private import SearchSpaceTransform
 from gridsearch.search.samplers.dose import SeenTrials, dose_of, possible_weights
 from gridsearch.search.samplers.gp import (
     Gp,
@@ -16,7 +17,9 @@ from gridsearch.search.samplers.gp import (
     log_improvement,
     next_on_line,
     on_steps,
+    places_of,
     told_by,
+    untried,
 )
 from gridsearch.search.samplers.surrogate import LEAST_NOISE, LENGTH, fit_surrogate
 
@@ -32,6 +35,28 @@ def test_the_line_is_halved_where_the_dial_turns_or_points():
     assert after((0.5, -2), (0.25, 4)) == 0.375  # models in the other order
     assert after((0.5, np.nan), (0.25, -4)) == 0.75  # one that is under way
     assert after(*((at, 1) for at in np.arange(0.01, 1, 0.015))) is None
+
+
+def test_places_are_those_of_optuna():
+    study = optuna.create_study(sampler=RandomSampler(seed=1))
+    for _ in range(20):
+        trial = study.ask()
+        trial.suggest_float("a", -0.5, 1.5, step=0.25)
+        trial.suggest_float("b", 0.1, 0.7)
+        trial.suggest_int("c", 10, 30, step=5)
+        study.tell(trial, 0.0)
+    space = study.trials[0].distributions
+    cube = SearchSpaceTransform(space, transform_0_1=True)
+    expected = [cube.transform(trial.params) for trial in study.trials]
+    assert places_of(study.trials, cube, space) == pytest.approx(np.array(expected), abs=1e-12)
+    assert places_of([], cube, space).shape == (0, 3)
+
+
+def test_what_was_tried_is_not_proposed_again():
+    grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 6)] * 2), -1).reshape(-1, 2)
+    assert untried(grid[10:30], grid[:20]) == pytest.approx(grid[20:30])
+    assert untried(grid[10:20], grid) == pytest.approx(grid[10:20])
+    assert untried(grid[:5], grid[5:]) == pytest.approx(grid[:5])
 
 
 def seen_at(places, dials):
