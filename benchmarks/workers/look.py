@@ -33,6 +33,7 @@ from gridsearch.results.shared.optuna_private import (
     waiting_trial_ids,
     write_together,
 )
+from gridsearch.search.samplers.cmaes import GENERATION
 from gridsearch.search.workers.dispatch import alike, learnt_from, propose, twin_of, wanted
 from tests.helpers.postgres import Postgres, binaries_here, serving
 

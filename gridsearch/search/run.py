@@ -25,7 +25,7 @@ def run_experiment(experiment: Experiment, file: Path, out: Path, budget: Budget
     prepared, setup = prepare_and_load(experiment, file, out, listener)
 
     def crew(study: optuna.Study) -> InProcess:
-        worker = worker_of(process_name(), study, prepared, setup, listener, address=None)
-        return InProcess(lambda: work_once(worker, queue.read_orders(study), alone=True))
+        worker = worker_of(process_name(), study, prepared, setup, listener, alone=True)
+        return InProcess(lambda: work_once(worker, queue.read_orders(study)))
 
     lead(prepared, out, budget, listener, crew, retries=0, shared=False)

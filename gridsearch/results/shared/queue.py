@@ -104,6 +104,12 @@ def take(study: optuna.Study, worker: str, below: int | None, alone: bool = Fals
     return None
 
 
+def first_waiting(study: optuna.Study) -> FrozenTrial | None:
+    """Return the trial that is taken next where there is one worker; None where none waits yet."""
+    waiting = waiting_trial_ids(study, None, 1)
+    return storage_of(study).get_trial(waiting[0]) if waiting else None
+
+
 def put_back(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> bool:
     """Let a trial wait again, with all its attributes; False where it has ended meanwhile."""
     with contextlib.suppress(UpdateFinishedTrialError):

@@ -1,10 +1,11 @@
 """One trial: merge, render, score."""
 
+import contextlib
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -29,6 +30,7 @@ THREADS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+Following = Callable[[], Mapping[str, Any] | None]  # the parameters of the next trial, where they are known
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ def run_trial(
     cases: Sequence[Case],
     name: str,
     on_image: Callable[[Case, Score], None],
+    following: Following = lambda: None,
 ) -> Iterator[Batch]:
     """Merge the parents at `parameters`, render the cases, and yield them in batches, saved and scored.
 
     Where trials race, nothing is rendered ahead of a batch that has not been asked for. The images' names
-    begin with `name`, as `images/t0007_`.
+    begin with `name`, as `images/t0007_`. Once all are drawn, the merge of the trial that is `following`
+    begins, while the last are written and scored.
     """
     experiment = setup.experiment.at(parameters)
     sampling = sampling_of(experiment.render, setup.parents.of(experiment))
@@ -80,7 +84,8 @@ def run_trial(
     with ThreadPoolExecutor(1) as beside:  # it reads all weights, which drawing leaves as they are
         weights = beside.submit(live_fingerprint, setup.live)
         drawing = partial(drawn_and_judged, setup, sampling, terms, experiment, weights.result)
-        for images in _batches(setup, sampling, cases, drawing, finish):
+        drawn = partial(_merge_next, setup, following, weights)
+        for images in _batches(setup, sampling, cases, drawing, finish, drawn):
             for image in images:
                 on_image(image.drawn.case, image.score)
             seconds = {
@@ -92,14 +97,27 @@ def run_trial(
             merge_seconds = 0.0
 
 
+def _merge_next(setup: Setup, following: Following, weights: Future[str]) -> None:
+    """Merge the next trial, if it is known, over weights of which the fingerprint is taken."""
+    wait([weights])
+    with contextlib.suppress(Exception):  # an error is the next trial's, which meets it again
+        if (parameters := following()) is not None:
+            recipe = setup.experiment.at(parameters)
+            merge_over(setup, setup.weights.terms(recipe), recipe)
+
+
 def _batches(
     setup: Setup,
     sampling: Sampling,
     cases: Sequence[Case],
     drawing: Callable[[Sequence[Case]], Iterator[Judged]],
     finish: Callable[[Judged], FinishedImage],
+    drawn: Callable[[], None],
 ) -> Iterator[list[FinishedImage]]:
-    """Render cases in batches; `finish` works on one batch while the next is rendered, unless trials race."""
+    """Render cases in batches; `finish` works on one batch while the next is rendered, unless trials race.
+
+    `drawn` is called once the last is rendered.
+    """
     batches, batch = setup.renderer.batches, setup.experiment.render.batch
     races = setup.experiment.search.races()
     while cases:
@@ -107,7 +125,8 @@ def _batches(
         size = min(size, LOOK) if races else size
         part = cases[:size] if races else cases
         images: list[FinishedImage] = []
-        for image in map_in_threads(finish, drawing(part)):
+        last = len(part) == len(cases)
+        for image in map_in_threads(finish, drawing(part), drawn if last else None):
             images.append(image)
             if len(images) == size:
                 yield images
@@ -117,13 +136,17 @@ def _batches(
         cases = cases[len(part) :]
 
 
-def map_in_threads(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """Yield `map(work, items)`, the work done by threads while further items are made."""
+def map_in_threads(
+    work: Callable[[Item], Made], items: Iterable[Item], made: Callable[[], None] | None = None
+) -> Iterator[Made]:
+    """Yield `map(work, items)`, the work done by threads while more items are made, and `made` is called."""
     with ThreadPoolExecutor(THREADS) as threads:
         waiting: deque[Future[Made]] = deque()
         for item in items:
             waiting.append(threads.submit(work, item))
             while waiting and (waiting[0].done() or len(waiting) > MOST_WAITING):
                 yield waiting.popleft().result()
+        if made is not None:
+            made()
         while waiting:
             yield waiting.popleft().result()

@@ -21,6 +21,7 @@ from gridsearch.search.disk import picture_bytes
 from gridsearch.search.evaluate import evaluate_trial, failures_recorded
 from gridsearch.search.listener import Listener, RenderedReference
 from gridsearch.search.load import prepare_and_load
+from gridsearch.search.parameters import parameters_of
 from gridsearch.search.prepare import Prepared
 from gridsearch.search.resume import DifferentRun, other_versions
 from gridsearch.search.trial.content import with_content
@@ -57,16 +58,25 @@ class Worker:
     before: Mapping[str, Stamp]  # of the models and other files, by name, when they were opened
     artifacts: Artifacts | None = None  # a second place for images, for workers on several machines
     noted: set[str] = field(default_factory=set)  # scorers whose failures were told already
+    alone: bool = (
+        False  # whether there is no other: it need tell nobody that it is alive, and knows what is next
+    )
 
 
 def worker_of(
-    name: str, study: optuna.Study, prepared: Prepared, setup: Setup, listener: Listener, address: str | None
+    name: str,
+    study: optuna.Study,
+    prepared: Prepared,
+    setup: Setup,
+    listener: Listener,
+    address: str | None = None,
+    alone: bool = False,
 ) -> Worker:
-    """Return a worker on a study; its images go to the address as well as to the folder."""
+    """Return a worker on a study; its images go to the address, if any, as well as to the folder."""
     beside = store.references_of(study), store.checks_of(study)
     before = {file: stamp_of(path) for file, path in prepared.files.items()}
     artifacts = open_artifacts(address) if address else None
-    return Worker(name, study, *beside, setup, prepared, listener, before, artifacts)
+    return Worker(name, study, *beside, setup, prepared, listener, before, artifacts, alone=alone)
 
 
 def work(experiment: Experiment, file: Path, out: Path, name: str, listener: Listener) -> str:
@@ -143,11 +153,10 @@ def _require_same(run: store.Facts, here: store.Facts, file: Path) -> None:
         )
 
 
-def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
+def work_once(worker: Worker, said: queue.Orders) -> bool:
     """Take a trial that waits, and evaluate it; returns whether there was one.
 
-    However that ends early, the trial goes back to the queue, unless it is another worker's by then. A worker
-    that is `alone` need tell nobody that it is alive.
+    However that ends early, the trial goes back to the queue, unless it is another worker's by then.
     """
     evaluations = {
         worker.references: _evaluate_piece,
@@ -157,12 +166,14 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
     queued = next((study for study in evaluations if study.study_name == said.source), None)
     if queued is None:
         return False
-    trial = queue.take(queued, worker.name, said.released if queued is worker.study else None, alone)
+    trial = queue.take(queued, worker.name, said.released if queued is worker.study else None, worker.alone)
     if trial is None:
         return False
     try:
         with (
-            contextlib.nullcontext() if alone else queue.beating(queued, trial, worker.name, said.pace),
+            contextlib.nullcontext()
+            if worker.alone
+            else queue.beating(queued, trial, worker.name, said.pace),
             failures_recorded(queued, trial),
             queue.own_failures(queued, trial, worker.name),
             named_failures(worker.setup.out),
@@ -254,13 +265,21 @@ def _rendered(
     require_unchanged(worker.prepared.files, worker.before)
     require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
     listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
-    for batch in run_trial(setup, parameters, missing, f"{name}{number:04}_", listener.image):
+    last = role == "trial" and order[-1] not in done  # a race may have more of this trial drawn
+    following = partial(_next_parameters, worker if last else None)
+    for batch in run_trial(setup, parameters, missing, f"{name}{number:04}_", listener.image, following):
         for scorer, text in failure_notes(batch.rows).items():
             if scorer not in worker.noted:
                 worker.noted.add(scorer)
                 listener.note(text)
         _secure(worker, study, trial, batch.rows)
         yield batch
+
+
+def _next_parameters(worker: Worker | None) -> dict[str, Any] | None:
+    """Return the parameters of the trial that this worker takes next, where no other may take it."""
+    trial = queue.first_waiting(worker.study) if worker and worker.alone else None
+    return parameters_of(trial) if trial else None
 
 
 def _secure(worker: Worker, study: optuna.Study, trial: optuna.Trial, rows: Sequence[Mapping]) -> None:

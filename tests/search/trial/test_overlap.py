@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from gridsearch.merge.engine.live import stale_keys
 from gridsearch.merge.parents import open_parents
 from gridsearch.search.trial import content, trial
 from gridsearch.search.trial.setup import load_setup, with_references
@@ -56,3 +57,30 @@ def test_images_are_drawn_while_the_fingerprint_is_taken(toy, tmp_path, monkeypa
     batches = run_trial(setup, {"ratio": 0.5}, setup.cases, "images/t0000_", lambda *_: None)
     rows = [row for batch in batches for row in batch.rows]
     assert [row["weights"] for row in rows] == [fingerprint(setup.live)] * 3
+
+
+def test_the_next_merge_is_made_while_the_last_pictures_are_written(toy, tmp_path, monkeypatch):
+    merged, merge, save = threading.Event(), trial.merge_over, trial.save_image
+
+    def merging(setup, terms, recipe):
+        merge(setup, terms, recipe)
+        if recipe == what.at({"ratio": 0.75}):
+            merged.set()
+
+    def saving(*given):
+        assert merged.wait(timeout=120)
+        return save(*given)
+
+    monkeypatch.setattr(trial, "merge_over", merging)
+    monkeypatch.setattr(trial, "save_image", saving)
+    what = experiment(toy)
+    setup = with_references(load_setup(what, open_parents(what), tmp_path, Quiet()), [])
+
+    def drawn(following):
+        batches = run_trial(setup, {"ratio": 0.5}, setup.cases, "images/t0000_", lambda *_: None, following)
+        return [(row["weights"], row["digest"]) for batch in batches for row in batch.rows]
+
+    known = drawn(lambda: {"ratio": 0.75})
+    assert not stale_keys(setup.live, setup.weights.terms(what.at({"ratio": 0.75})))
+    assert len({*known}) == 3
+    assert drawn(lambda: 1 / 0) == known  # an error is not this trial's; and 0.5 is merged again

@@ -1,8 +1,9 @@
-"""Workers that die, that cannot begin, and that were only asleep."""
+"""Workers that die, that cannot begin, that were ahead of themselves, and that were only asleep."""
 
 import hashlib
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from gridsearch.results import store
 from gridsearch.results.shared import STORAGE_VARIABLE, queue
 from gridsearch.results.store.location import StudyPlace, note_place
 from gridsearch.search.budget import Budget
+from gridsearch.search.run import run_experiment
+from gridsearch.search.trial import trial
 from gridsearch.search.workers.leader import lead_workers
 from tests.helpers import program
 from tests.helpers.plugin_package import install
@@ -146,3 +149,21 @@ def holders(out: Path) -> dict[int, str]:
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     leases = {trial.number: queue.lease_of(trial) for trial in running}
     return {number: lease.worker for number, lease in leases.items() if lease}
+
+
+@pytest.mark.night
+def test_a_kill_between_the_next_merge_and_what_is_written_loses_nothing(file, whole, tmp_path, monkeypatch):
+    ahead, merge_next = [], trial._merge_next
+
+    def killed(setup, following, weights):
+        merge_next(setup, following, weights)
+        ahead.append(following())
+        if len(ahead) in (2, 5):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial, "_merge_next", killed)
+    for ends in (pytest.raises(KeyboardInterrupt), pytest.raises(KeyboardInterrupt), nullcontext()):
+        with ends:
+            run_experiment(load_experiment(file), file, tmp_path / "out", Budget(), Quiet())
+    assert len([one for one in ahead if one]) > 5
+    assert_same_run(tmp_path / "out", whole)

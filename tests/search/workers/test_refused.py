@@ -28,7 +28,7 @@ def test_the_worker_and_the_run_say_why(file, tmp_path, monkeypatch):
         said.append((name, str(refused.value)))
 
     def crew(study):
-        worker = worker_of("here", study, prepared, setup, told, address=None)
+        worker = worker_of("here", study, prepared, setup, told, alone=True)
 
         def visited() -> bool:
             if not said:
@@ -36,7 +36,7 @@ def test_the_worker_and_the_run_say_why(file, tmp_path, monkeypatch):
                 with monkeypatch.context() as patched:
                     patched.setattr(prepare, "version", lambda name: version(name) + ".post1")
                     come("with other packages", file)
-            return work_once(worker, queue.read_orders(study), alone=True)
+            return work_once(worker, queue.read_orders(study))
 
         return InProcess(visited)
 
