@@ -13,17 +13,17 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.results import store
 from gridsearch.search.racing import NEVER_BEST
 
-Others = ParamSpec("Others")
-Answer = TypeVar("Answer")
-OfTrials = Callable[Concatenate[list[FrozenTrial], Others], Answer]
+_Others = ParamSpec("_Others")
+_Answer = TypeVar("_Answer")
+_OfEnded = Callable[Concatenate[list[FrozenTrial], _Others], _Answer]
 
 
-def kept_for_the_same(work: OfTrials[Others, Answer]) -> OfTrials[Others, Answer]:
+def kept_for_the_same(work: _OfEnded[_Others, _Answer]) -> _OfEnded[_Others, _Answer]:
     """Have a function of trials keep its last answer: between two ends a leader asks for many proposals."""
     last: list[tuple] = []
 
     @functools.wraps(work)
-    def answer(trials: list[FrozenTrial], *args: Others.args, **kwargs: Others.kwargs) -> Answer:
+    def answer(trials: list[FrozenTrial], *args: _Others.args, **kwargs: _Others.kwargs) -> _Answer:
         known = last and last[0][1:3] == (args, kwargs) and len(last[0][0]) == len(trials)
         if not known or not all(map(is_, last[0][0], trials)):
             last[:] = [(trials, args, kwargs, work(trials, *args, **kwargs))]

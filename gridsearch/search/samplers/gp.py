@@ -64,11 +64,11 @@ class Gp(BaseSampler):
         if not (ended := with_losses(ended_of(study), frozenset(search_space))):
             return {}
         going = [one for one in trials if one.state in store.UNFINISHED and one.number != trial.number]
-        pending = places_of(going, cube, search_space)
+        pending = cube_places(going, cube, search_space)
         rng = np.random.default_rng([self.seed, trial.number])
         steps = value_counts(search_space)
         told = told_by(self.expected, list(search_space))
-        seen = seen_trials(ended, places_of([one for one, _ in ended], cube, search_space), steps)
+        seen = seen_trials(ended, cube_places([one for one, _ in ended], cube, search_space), steps)
         return cube.untransform(next_place(seen, pending, steps, rng, told))
 
     def sample_independent(
@@ -120,7 +120,7 @@ def on_line(places: Numbers, steps: Numbers) -> NDArray[np.bool_]:
     return np.ptp(places, axis=1) < finest(steps)
 
 
-def places_of(
+def cube_places(
     trials: Sequence[FrozenTrial], cube: SearchSpaceTransform, space: dict[str, BaseDistribution]
 ) -> Numbers:
     """Return the places (n, d) of trials in the unit cube, told by two corners: no range is logarithmic."""

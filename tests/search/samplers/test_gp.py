@@ -14,10 +14,10 @@ from gridsearch.search.samplers.dose import SeenTrials, dose_of, possible_weight
 from gridsearch.search.samplers.gp import (
     Gp,
     box_of,
+    cube_places,
     log_improvement,
     next_on_line,
     on_steps,
-    places_of,
     told_by,
     untried,
 )
@@ -48,8 +48,8 @@ def test_places_are_those_of_optuna():
     space = study.trials[0].distributions
     cube = SearchSpaceTransform(space, transform_0_1=True)
     expected = [cube.transform(trial.params) for trial in study.trials]
-    assert places_of(study.trials, cube, space) == pytest.approx(np.array(expected), abs=1e-12)
-    assert places_of([], cube, space).shape == (0, 3)
+    assert cube_places(study.trials, cube, space) == pytest.approx(np.array(expected), abs=1e-12)
+    assert cube_places([], cube, space).shape == (0, 3)
 
 
 def test_what_was_tried_is_not_proposed_again():
