@@ -7,7 +7,7 @@ live weights in memory. Prints processor seconds as multiples of the limit: read
 one, measured between the merges of the same run. The start of a process, which imports numba and reads
 its compiled loops, stands beside them in seconds. Before each first trial as much memory as a change takes
 is touched and given back, and what that took is printed: the host of a virtual machine may have to bring it.
-Takes 5 GB of memory and three minutes.
+Takes 8 GB of memory and three minutes.
 """
 
 import os
