@@ -132,16 +132,16 @@ def _alike(trials: pd.DataFrame, some: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_flat(of: Curve, level: float) -> bool:
-    """Return whether all trials that can win are surely equal, to MARGIN.
+    """Return whether all trials that can be taken are surely as good as any ratio drawn, to MARGIN.
 
     What is seen of them differs by twice as much at most: where prompts scatter so that nothing can be told,
-    that is no evidence of equality.
+    that is no evidence of equality. One or two that survive by luck are equal, but others may be better.
     """
     assert of.found is not None
     if of.losses.prompts == 1 or np.ptp(of.trials["seen"]) > 2 * MARGIN:
         return False
     drawn = of.found.draws[:, [of.found.at(ratio) for ratio in of.trials["at"]]]
-    return float((np.ptp(drawn, axis=1) <= MARGIN).mean()) >= level
+    return float((drawn.max(axis=1) - of.found.draws.min(axis=1) <= MARGIN).mean()) >= level
 
 
 # -- how sure that is
@@ -211,10 +211,11 @@ def gap_at(ratios: Array, centre: float) -> float:
 
 
 def chances(of: Curve) -> tuple[RatioChance, ...]:
-    """Return of every ratio that can be taken the probability that none drawn is better by more than MARGIN.
+    """Return of every ratio that can be taken the probability that none is better by more than MARGIN.
 
     Not that of being *the* best: where ratios differ by less than can be told, or by nothing, that is luck's.
-    What these prompts do not survive has no chance of being taken, but may be better for all prompts.
+    What these prompts do not survive cannot be taken, but may be better for all prompts; so may what was
+    stopped. Without these, a chance says far too much where hardly any prompt is sound.
     """
     assert of.found is not None
     own = np.unique([of.found.at(ratio) for ratio in of.trials["at"]])

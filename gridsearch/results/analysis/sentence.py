@@ -167,14 +167,14 @@ def _doubt(answer: Answer, best: Slice) -> str:
         equal = f"nothing differs by more than {plateau.margin:g} in the mean loss ({plateau.level:.0%} sure)"
         advice = f", so take any {what}, or this one for its distance from the ends"
         return f"{ends} {equal}{advice if survives(answer) else ''}"
+    lies = f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')} ({_level(best)})"
     sure = how_sure(answer)
-    if sure and sure[0] == GUESS and _is_window(best):
-        count = best.interval.prompts
-        return f"this is {GUESS}, as {count} prompts cannot tell which {what} of those that survive is best"
-    return f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')} ({_level(best)})"
+    if sure and sure[0] == GUESS and _holds_window(best):
+        return f"this is {GUESS}: {best.interval.prompts} prompts tell only that {lies}"
+    return lies
 
 
-def _is_window(best: Slice) -> bool:
+def _holds_window(best: Slice) -> bool:
     """Return whether the interval holds all that survives."""
     low, high = (best.window.low.inside, best.window.high.inside) if best.window else (0.0, 0.0)
     return low < high and [one.low <= low and one.high >= high for one in best.doubt.places] == [True]

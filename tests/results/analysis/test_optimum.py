@@ -206,6 +206,15 @@ def test_what_too_few_prompts_survive_is_not_said_of_others():
     assert "it begins at" not in answer.sentence
 
 
+def test_two_lucky_survivors_are_no_flat_curve():
+    """At 0.78 and 0.79 eight of 16 images are healthy, at ratios about them seven: those may be better."""
+    _, _, answer = answered("none", 15)
+    assert answer.best.survived == 0.5
+    assert not answer.best.plateau.whole
+    assert "take any" not in answer.sentence
+    assert "; this is a guess: 16 prompts tell only that the best ratio lies between 0." in answer.sentence
+
+
 def test_a_curve_with_one_prompt_has_no_interval():
     images = table({0.2: "o", 0.5: "o", 0.8: "o"}, prompts=("p1",)).assign(at=lambda r: r["ratio"], loss=0.3)
     trials = pd.DataFrame({"trial": [0, 1, 2], "at": [0.2, 0.5, 0.8], "survived": 1.0})
