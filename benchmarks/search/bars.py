@@ -1,4 +1,6 @@
-"""Prints what saved claims miss, the tables of docs/search-measured.md, and how well chances are calibrated.
+"""Prints what saved claims miss, the tables of two pages, and how well chances are calibrated.
+
+The pages are docs/answers-measured.md, of all ratios, and docs/search-measured.md, of `window`.
 
 `python -m benchmarks.search --worlds --studies 150 --save claims.csv`, then
 `python -m benchmarks.search.bars claims.csv`. Several files count as one, so that worlds may be run apart.
@@ -11,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-BEFORE = Path(__file__).with_name("before.csv")  # docs/search-measured.md says of what
-SHARES = ("taken", "covered", "found", "told", "renders", "kept", "edges", "fewer", "flat", "window")
+from gridsearch.results.analysis.optimum import MARGIN
+
+BEFORE = Path(__file__).with_name("before.csv")  # both pages say of what
+SHARES = ("taken", "good", "covered", "found", "told", "renders", "kept", "edges", "fewer", "flat", "window")
 COVERED, CALIBRATED, STOPPED, STUDIES = 93.0, 0.1, 3.0, 150
 ENOUGH = 30  # studies in a bin, for one world to be judged by it
 HEADS = {
-    "grid": "| world | loss above the least | taken within 0.02 | interval holds | its width "
+    "grid": "| world | loss above the least | taken within 0.02 | as good | interval holds | its width "
     "| survival holds | chance said, right | studies |",
     "window": "| world | renders, mean (most) | windows found | named | taken within 0.02 | interval holds "
     "| survival holds | chance said, right | studies |",
@@ -25,6 +29,7 @@ HEADS = {
 
 def summary(claims: pd.DataFrame) -> pd.DataFrame:
     """A row per world and search: means, shares in %."""
+    claims = claims.assign(good=claims["regret"].le(MARGIN).where(claims["regret"].notna()).astype(float))
     groups = claims.groupby(["world", "how"], sort=False)
     found = groups.mean(numeric_only=True)
     found[list(SHARES)] *= 100
@@ -69,9 +74,10 @@ def markdown(found: pd.DataFrame, how: str) -> Iterator[str]:
             "renders": f"{_pair(old['renders'], row['renders'])}% ({row['most']:.0f})",
             **{name: _pair(old[name], row[name], unit="%") for name in ("found", "told", "taken", "covered")},
             "width": _pair(old["width"], row["width"], ".3f"),
+            "good": _pair(None, row["good"], unit="%"),
             "kept": _pair(None, row["kept"], unit="%"),
         }
-        columns = ("loss", "taken", "covered", "width", "kept")
+        columns = ("loss", "taken", "good", "covered", "width", "kept")
         if how == "window":
             columns = ("renders", "found", "told", "taken", "covered", "kept")
         shown = [old["words"], *(cells[name] for name in columns), said]
