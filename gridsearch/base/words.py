@@ -56,6 +56,11 @@ def metric_text(value: object) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def defect_text(defect: float) -> str:
+    """Return a defect with three significant figures, and no more than three decimals."""
+    return metric_text(defect if abs(defect) >= 1 else round(defect, 3))
+
+
 def parameter_text(name: str) -> str:
     """Return a parameter's name for people: `ratio`, `cfg`, `second ratio`, `merged ratio [IN04]`."""
     step, is_step, part = name.removeprefix("render.").partition(".")

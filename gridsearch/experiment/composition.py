@@ -42,8 +42,8 @@ def composition(steps: Sequence[MergeStep]) -> str:
 
 
 def model_text(name: str) -> str:
-    """Return a model's name for a sentence, quoted where a verdict has the same one."""
-    return f"“{name}”" if name in VERDICTS else name
+    """Return a model's name for a sentence; `model “burnt”` where a verdict has the same one."""
+    return f"model “{name}”" if name in VERDICTS else name
 
 
 def ends_text(steps: Sequence[MergeStep]) -> str:

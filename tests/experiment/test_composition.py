@@ -27,7 +27,7 @@ SLERP = [{"name": "ab", "method": "slerp", "models": ["a", "b"], "ratio": 0.5}]
         ([*SLERP, {"models": ["ab", "c"], "ratio": 0.5}], ""),
         (
             [SLERP[0] | {"name": "burnt"}, {"models": ["c", "burnt"], "ratio": {"IN00": 0.5, "M00": 1}}],
-            "c and “burnt”, 2 blocks each with a ratio of its own; 0 is c, 1 is “burnt”",
+            "c and model “burnt”, 2 blocks each with a ratio of its own; 0 is c, 1 is model “burnt”",
         ),
         (
             [{"method": "adapter", "models": ["a", "x"], "ratio": {"IN00": 0.5}}],

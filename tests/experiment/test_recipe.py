@@ -75,8 +75,8 @@ def test_whatever_is_searched_is_named_by_its_step_and_place_and_can_be_fixed():
         ({"ratio": {"low": 0, "high": 100, "step": 5}}, "Did you mean 1?"),
         ({"ratio": {"default": 0.5, "OUT03": 60}}, "Did you mean 0.6?"),
         ({"ratio": {"start": 20, "end": [0.1, 0.8]}}, "Did you mean 0.2?"),
-        ({"ratio": -0.2}, "To use -0.2, add extrapolate = true"),
-        ({"ratio": [0.5, 1.2], "method": ["weighted_sum", "slerp"]}, "To use 1.2, add extrapolate = true"),
+        ({"ratio": -0.2}, "To use -0.2, write extrapolate = true"),
+        ({"ratio": [0.5, 1.2], "method": ["weighted_sum", "slerp"]}, "To use 1.2, write extrapolate = true"),
         ({"ratio": 80, "method": "adapter", "models": ["a", "style"]}, "Did you mean 0.8?"),
     ],
 )

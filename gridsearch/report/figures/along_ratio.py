@@ -73,7 +73,10 @@ def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> 
     where = slice_text(found.settings)
     title = "What survives" + (f": {where}" if where else "")
     about = f"How many images are healthy at each {shown.axis}, and how the others failed."
-    about += " Above, green is where it survives and blue where the best lies; dots mark the best."
+    about += " Above, green is where it survives and blue where the best lies; dots mark the one to take"
+    sound = shares.get("ok", shares.iloc[:, 0] * 0)
+    luck = ", chosen over its neighbours and all prompts: a taller bar may be luck."
+    about += luck if found.ratio in sound.index and sound[found.ratio] < sound.max() else "."
     if found.estimated:
         about += " Hatched bars are estimates from trials that were stopped early."
     wide = len(shown.curves) == 1

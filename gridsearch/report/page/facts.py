@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from gridsearch.base.words import count_text, metric_text, parameter_text, value_text
+from gridsearch.base.words import count_text, defect_text, parameter_text, value_text
 from gridsearch.report.page.tables import interval_text, window_ends, window_text
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.certainty import how_sure
@@ -85,7 +85,7 @@ def all_facts(results: Results, answer: Answer) -> list[Fact]:
 
 def _numbers(results: Results, answer: Answer, best: Slice) -> Iterator[Fact]:
     about = "how far its images are from healthy on average: 0 is healthy, larger is worse"
-    yield "Mean defect", metric_text(round(best.defect, 3)), about
+    yield "Mean defect", defect_text(best.defect), about
     if decided := decided_by(results, answer):
         yield "Decided by", *decided
     if best.interval:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from gridsearch.base.files import write_atomic
-from gridsearch.base.words import metric_text, percent_text, shorten, slice_text
+from gridsearch.base.words import defect_text, metric_text, percent_text, shorten, slice_text
 from gridsearch.report.cells import CaseRow, GridColumn
 from gridsearch.report.colours import chip
 from gridsearch.report.crossed import scattered_text
@@ -45,7 +45,7 @@ TEMPLATES.filters["whole_words"] = lambda command: Markup(" ").join(
     Markup("<span>{}</span>").format(word) for word in command.split(" ")
 )
 TEMPLATES.filters["metric"] = metric_text
-TEMPLATES.filters["defect"] = lambda defect: metric_text(round(defect, 3))
+TEMPLATES.filters["defect"] = defect_text
 
 
 def write_report(results: Results, answer: Answer, path: Path) -> None:
@@ -84,7 +84,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         given_up=[slice_text(settings) for settings in answer.given_up],
         **images,
         axis=axis_text(answer),
-        slices=tables.slice_rows(answer) if len(answer.slices) + len(answer.given_up) > 1 else (),
+        slices=tables.slice_rows(results, answer) if len(answer.slices) + len(answer.given_up) > 1 else (),
         edges=tables.edges(results, answer),
         failures=tables.failures(results),
         savings=savings_text(results.images),

@@ -7,10 +7,12 @@ from pathlib import Path, PureWindowsPath
 import pandas as pd
 
 from gridsearch.base.words import (
+    defect_text,
     metric_text,
     one_line,
     parameter_labels,
     parameter_text,
+    percent_text,
     prompt_label,
     setting_text,
     shorten,
@@ -22,9 +24,10 @@ from gridsearch.report.colours import chip
 from gridsearch.results.analysis.analyse import best_steps
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
 from gridsearch.results.analysis.certainty import places_text
+from gridsearch.results.analysis.posterior import SAME
 from gridsearch.results.analysis.sanity import trial_text
 from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, end_text
-from gridsearch.results.analysis.trials import ranked
+from gridsearch.results.analysis.trials import ranked, split_slices, whole
 from gridsearch.results.analysis.window import EDGE_LEVEL, Window
 from gridsearch.results.columns import SET_DISTANCE, TRIALS, number_names
 from gridsearch.results.results import Results
@@ -115,16 +118,29 @@ def edges(results: Results, answer: Answer) -> list[str]:
     return found
 
 
-def slice_rows(answer: Answer) -> list[dict]:
-    """Return a row per slice, the best first."""
+def slice_rows(results: Results, answer: Answer) -> list[dict]:
+    """Return a row per slice, the best first; each with the trial whose own images are better, if one is."""
     rows = []
+    trials = {tuple(settings.items()): rows for settings, rows in split_slices(results, whole(results))}
     for found in answer.slices:
         itself = f" ({found.parent} itself)" if found.parent else ""
         best = f"trial {found.trial}" if found.ratio is None else value_text(found.ratio) + itself
         ends = window_ends(found.window, parameter_text(answer.main or "trial")) if found.window else ""
         texts = {"interval": interval_text(found), "window": window_text(found), "ends": ends}
+        texts["but"] = (
+            _taller(found, trials[tuple(found.settings.items())]) if found.ratio is not None else ""
+        )
         rows.append({"found": found, "name": slice_text(found.settings), "best": best} | texts)
     return rows
+
+
+def _taller(found: Slice, trials: pd.DataFrame) -> str:
+    """Return which ratio of a slice has better images than the one to take; empty where none has."""
+    first = ranked(trials).iloc[0]
+    if (first["survived"], -first["defect"]) <= (found.survived + SAME, -found.defect):
+        return ""
+    figures = f"{percent_text(first['survived'])}, {defect_text(first['defect'])}"
+    return f"{value_text(first['at'])} alone has {figures}"
 
 
 def leader_rows(results: Results, answer: Answer) -> list[dict]:

@@ -19,6 +19,7 @@ from gridsearch.results.analysis.bradley_terry import Human, human_verdict
 from gridsearch.results.analysis.held_out import confirmations, unmask
 from gridsearch.results.analysis.identical import made_of
 from gridsearch.results.analysis.optimum import Sureness
+from gridsearch.results.analysis.posterior import SAME
 from gridsearch.results.analysis.ranking import as_good_as, front, prompts_to_tell, undecided
 from gridsearch.results.analysis.sanity import checks, trial_text
 from gridsearch.results.analysis.sentence import file_text, sentence
@@ -96,6 +97,7 @@ def analyse(
         projection=scattered,
         neighbours=neighbours(best.trial, trials, results.parameters) if best and scattered else (),
         rivals=_rivals(best.trial, tied, trials, images, level) if best and scattered else None,
+        runner_up=_runner_up(slices, tied, images, level),
         importances=_importances(trials, images, results),
         front=front(trials[~is_partial(trials)], images, results.references, share) if two_goals else (),
         confirmed=confirmations(best.trial, images, held_out) if best and len(held_out) else (),
@@ -260,6 +262,19 @@ def _rivals(
     prompts = images.loc[images["trial"] == best, "prompt_id"].nunique()
     wanted = prompts_to_tell(best, images, open_ones, level)
     return Rivals(len(others), len(open_ones), prompts, wanted and max(wanted - prompts, 1))
+
+
+def _runner_up(
+    slices: tuple[Slice, ...], tied: tuple[int, ...], images: pd.DataFrame, level: float
+) -> int | None:
+    """Return the best trial of the next curve where it is as good or not surely worse; see `Answer`."""
+    if len(slices) < 2:
+        return None
+    best, other = slices[:2]
+    fewer = best.survived - other.survived
+    alike = -SAME <= fewer <= 1 / best.images + SAME
+    open_one = other.trial in tied or undecided(best.trial, images, [other.trial], level)
+    return other.trial if alike and open_one else None
 
 
 def _importances(

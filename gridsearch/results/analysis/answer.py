@@ -272,6 +272,8 @@ class Answer:
             settings, and neither interval nor window.
         neighbours: the trials nearest to the best, of a projection.
         rivals: how the best compares with the others, of a projection; None of another search.
+        runner_up: the best trial of the next curve, where it ties or these images cannot tell it from the
+            best, and it has at most one sound image fewer; None where that is not so.
         importances: parameter -> the share of the loss's variance that goes with it alone.
         front: the trials on the front of blur and noise, by blur; empty where these are not the goals.
         confirmed: the leaders on held-out prompts, the recommended one first.
@@ -297,6 +299,7 @@ class Answer:
     projection: bool = False
     neighbours: tuple[Neighbour, ...] = ()
     rivals: Rivals | None = None
+    runner_up: int | None = None
     importances: tuple[tuple[str, float], ...] = ()
     front: tuple[FrontPoint, ...] = ()
     confirmed: tuple[Confirmation, ...] = ()

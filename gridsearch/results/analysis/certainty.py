@@ -1,6 +1,6 @@
 """How sure an answer is, in a word, and what that is based on."""
 
-from gridsearch.base.words import count_text, parameter_text, value_text
+from gridsearch.base.words import count_text, parameter_text, setting_text, slice_text, value_text
 from gridsearch.results.analysis.answer import Answer, Rivals, Slice
 from gridsearch.results.analysis.optimum import RELIABLE_PROMPTS
 
@@ -12,7 +12,8 @@ def how_sure(answer: Answer) -> tuple[str, str] | None:
     """Return a word, and what it is based on; None where nothing is recommended or no number was searched.
 
     A guess: one prompt, an interval over a third of what was tried, or half of the other trials of a search
-    over many values may be as good. With few prompts it is never sure.
+    over many values may be as good. It is never sure with few prompts, or where another curve's best is as
+    good.
     """
     best = answer.best
     if best is None:
@@ -28,9 +29,24 @@ def how_sure(answer: Answer) -> tuple[str, str] | None:
         return SURE, f"any {what} that survives is as good ({best.plateau.level:.0%}), by {prompts} prompts"
     text = f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')}"
     text = f"{text} ({best.interval.level:.0%}), by {prompts} prompts{_more(best, prompts)}"
-    few = prompts < RELIABLE_PROMPTS
+    other = runner_up_text(answer)
+    if other:
+        text = f"with {slice_text(best.settings)}, {text}; {other}"
+    few = prompts < RELIABLE_PROMPTS or bool(other)
     share = _share(best)
     return GUESS if share > WIDE else ROUGH if few or share > NARROW else SURE, text
+
+
+def runner_up_text(answer: Answer) -> str:
+    """Return that another curve's best is as good or nearly, `with cfg 2, ratio 0.50 is ...`; or nothing."""
+    other = next((one for one in answer.slices if one.trial == answer.runner_up), None)
+    if other is None or answer.best is None:
+        return ""
+    apart = {name: value for name, value in other.settings.items() if value != answer.best.settings[name]}
+    good = "is as good" if other.trial in answer.tied else "is nearly as good"
+    if answer.main is None or other.ratio is None:
+        return f"{slice_text(apart)} {good}"
+    return f"with {slice_text(apart)}, {setting_text(answer.main, other.ratio)} {good}"
 
 
 def _share(best: Slice) -> float:
@@ -55,25 +71,32 @@ def _of_many(answer: Answer, best: Slice, rivals: Rivals) -> tuple[str, str]:
     """Return how sure the best of many values is: how many others may be as good, and what would tell."""
     if not rivals.others:
         return GUESS, "nothing to compare it with yet"
-    equal, others = len(answer.tied), count_text(rivals.others, "other trial")
-    said = [f"{equal} of the {others} {'is' if equal == 1 else 'are'} as good"] if equal else []
-    if rivals.open == rivals.others:
-        said = [
-            "the other trial may be as good" if rivals.open == 1 else f"any of the {others} may be as good"
-        ]
-    elif rivals.open:
-        said.append(f"{rivals.open} {'more' if equal else f'of the {others}'} may be as good")
-    compared = " and ".join(said) or f"none of the {others} is as good"
-    text = f"by {count_text(best.images, 'image')} each, {compared}"
+    text = f"judging by {count_text(best.images, 'image')} each, {_ruled_out(len(answer.tied), rivals)}"
     if answer.complete <= len(answer.parameters):
         text += f"; {count_text(answer.complete, 'trial')} for {len(answer.parameters)} values is little"
     if rivals.open and rivals.more_prompts:
-        half = "rule out half of these" if rivals.open > 1 else "tell which is better"
+        half = f"decide half of the {rivals.open} that may be" if rivals.open > 1 else "tell which is better"
         text += f"; about {count_text(rivals.more_prompts, 'more prompt')} would {half}"
     few = rivals.prompts < RELIABLE_PROMPTS
     if rivals.prompts < 2 or 2 * rivals.open > rivals.others or (few and rivals.open):
         return GUESS, text
     return ROUGH if few or rivals.open else SURE, text
+
+
+def _ruled_out(equal: int, rivals: Rivals) -> str:
+    """Return how many of the other trials are surely worse, how many are as good, and how many may be."""
+    others, worse = rivals.others, rivals.others - equal - rivals.open
+    if others == 1:
+        return "the other trial " + (
+            "is as good" if equal else "may be as good" if rivals.open else "is worse"
+        )
+    if worse == others:
+        return f"all {others} other trials are ruled out"
+    ruled = "none" if not worse else f"{'only ' if 2 * worse < others else ''}{worse}"
+    text = f"{ruled} of the {others} other trials {'are' if worse > 1 else 'is'} ruled out"
+    good = f"{equal} {'is' if equal == 1 else 'are'} as good" if equal else ""
+    may = f"{rivals.open} may be{'' if equal else ' as good'}" if rivals.open else ""
+    return f"{text}: {' and '.join(filter(None, (good, may)))}"
 
 
 def places_text(best: Slice, form: str, joint: str) -> str:

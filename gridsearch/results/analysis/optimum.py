@@ -158,7 +158,7 @@ def doubt(of: Curve, taken: float, how: Sureness, window: Window | None = None) 
     places = _cut(places_of(found, of.losses.ratios, taken, how.level), window)
     low, high = min(place.low for place in places), max(place.high for place in places)
     few = prompts < RELIABLE_PROMPTS
-    note = f"{prompts} prompts are few, so this is rough" if few else ""
+    note = "so few prompts make this rough" if few else ""
     interval = RatioInterval(low, high, how.level, prompts, how.resamples)
     likely = chances(of) if prompts > 2 else ()  # two differ by one degree of freedom, which is no scatter
     return Doubt(smoothed, interval, note, places=places, chances=likely)

@@ -5,7 +5,7 @@ import re
 from gridsearch.base.words import parameter_text, setting_text, value_text
 from gridsearch.experiment.composition import model_text
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.certainty import GUESS, how_sure, places_text
+from gridsearch.results.analysis.certainty import GUESS, how_sure, places_text, runner_up_text
 from gridsearch.results.analysis.window import Window, WindowEdge
 from gridsearch.score.score import SURVIVES
 
@@ -30,7 +30,8 @@ def sentence(answer: Answer, ends: str = "") -> str:
         text = f"No {what} keeps {answer.share:.0%} of its images healthy; the least bad is {least}"
     if best.survived:
         text += f"; {_doubt(answer, best)}"
-    text += f"{_survival(answer, best)}.{ends}{luck_text(answer)}{human_text(answer)}"
+    text += f"{_survival(answer, best)}.{_capital(runner_up_text(answer))}{ends}"
+    text += f"{luck_text(answer)}{human_text(answer)}"
     if answer.finished:
         return text
     return f"So far, with {answer.complete} of {answer.planned} trials: {text[0].lower()}{text[1:]}"
@@ -174,6 +175,11 @@ def _doubt(answer: Answer, best: Slice) -> str:
     return lies
 
 
+def _capital(text: str) -> str:
+    """Return words as a sentence, to follow another; nothing of nothing."""
+    return f" {text[0].upper()}{text[1:]}." if text else ""
+
+
 def _holds_window(best: Slice) -> bool:
     """Return whether the interval holds all that survives."""
     low, high = (best.window.low.inside, best.window.high.inside) if best.window else (0.0, 0.0)
@@ -199,8 +205,8 @@ def _survival(answer: Answer, best: Slice) -> str:
         return ""
     low, high = best.window.low, best.window.high
     narrow, first, last = low.inside == high.inside, value_text(low.inside), value_text(high.inside)
-    rule = f"at least {half_text(answer)} of its images healthy"
-    text = f", and the merge survives, {rule}, {f'at {first} only' if narrow else f'from {first} to {last}'}"
+    rule = f"(at least {half_text(answer)} of its images are healthy)"
+    text = f", and the merge survives {rule} {f'at {first} only' if narrow else f'from {first} to {last}'}"
     if low.outside is None and high.outside is None:  # one place alone is no window
         return "" if narrow else text + ", the whole range"
     ends = [
@@ -224,7 +230,7 @@ def _all_prompts(window: Window) -> str:
     if not window.sure:
         return "; these prompts are too few to tell for others"
     return (
-        f"; on other prompts of this kind it begins at {edge_text(window.low)} "
+        f"; on other prompts of this kind that range begins at {edge_text(window.low)} "
         f"and ends at {edge_text(window.high)}"
     )
 

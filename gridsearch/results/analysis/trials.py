@@ -144,7 +144,8 @@ def plain_value(value: Any) -> Any:
 def at_the_end(trials: pd.DataFrame, answer: Answer) -> str:
     """Return a sentence on the recommended values that end what was tried, to follow another; or nothing.
 
-    A ratio of 0 or 1 is a parent, and no setting goes below 0. Of many values some lie at an end by chance.
+    A ratio of 0 or 1 is a parent, and no setting goes below 0. Of many values some lie at an end by chance,
+    and a setting whose curves do not get better all the way to that end says nothing of what lies beyond.
     """
     if answer.projection or answer.best is None:
         return ""
@@ -154,9 +155,18 @@ def at_the_end(trials: pd.DataFrame, answer: Answer) -> str:
         if not is_number(value) or tried.nunique() < 2 or value == 0 or (value == 1 and "ratio" in name):
             continue
         for end, words in ((tried.max(), ("highest", "higher")), (tried.min(), ("lowest", "lower"))):
-            if value == end:
+            if value == end and (name == answer.main or _rises(name, answer)):
                 said.append(f"{setting_text(name, value)} is the {words[0]} tried: try {words[1]}")
     return "".join(f" {one[:1].upper()}{one[1:]}." for one in said)
+
+
+def _rises(name: str, answer: Answer) -> bool:
+    """Return whether curves that differ in a setting alone are the worse, the farther it is from the best."""
+    best = answer.slices[0].settings
+    alike = [one for one in answer.slices if {**one.settings, name: best[name]} == best]
+    at = {value: (-one.survived, one.defect) for one in alike if is_number(value := one.settings[name])}
+    figures = [at[value] for value in sorted(at, reverse=best[name] == max(at))]
+    return figures == sorted(figures)
 
 
 def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str, float], ...]:

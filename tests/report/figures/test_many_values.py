@@ -64,16 +64,18 @@ def test_the_winner_the_trials_and_the_history_are_drawn(night):
 
 def test_the_answer_says_of_what_it_is_and_how_sure(night):
     results, answer, _ = night
-    ends = "20 blocks each with a ratio of its own; 0 is base, 1 is “burnt”"
-    assert answer.sentence.startswith(f"Take trial {answer.best.trial} (base and “burnt”, {ends}): all 2 ")
+    ends = "20 blocks each with a ratio of its own; 0 is base, 1 is model “burnt”"
+    assert answer.sentence.startswith(
+        f"Take trial {answer.best.trial} (base and model “burnt”, {ends}): all 2 "
+    )
     # of each trial both prompts have one defect: the differences do not scatter, so none can be luck
-    sure = "this is fairly sure: by 2 images each, none of the 13 other trials is as good"
+    sure = "this is fairly sure: judging by 2 images each, all 13 other trials are ruled out"
     assert answer.sentence.endswith(f"{sure}; 14 trials for 19 values is little.")
     assert commands(results, answer)["export"].endswith(f"-trial-{answer.best.trial}.safetensors")
     html = report_html(results, answer, results.folder)
     assert "its model A is base, its model B is burnt." in html
     assert answer.weights.replace(",", ",<wbr>") in html  # broken between numbers alone
-    assert html.count("Of the ratios of blocks, 0 is base, 1 is “burnt”.") == 3
+    assert html.count("Of the ratios of blocks, 0 is base, 1 is model “burnt”.") == 3
 
 
 def test_where_it_has_just_begun_the_answer_has_the_same_form_and_says_how_little_that_is(night):

@@ -54,7 +54,9 @@ def test_a_lucky_winner_makes_way_for_the_one_that_holds_up_best():
     answer = analyse(results)
     assert (answer.best.ratio, answer.parameters) == (0.40, {"ratio": 0.40})
     assert (answer.unmasked.trial, answer.unmasked.instead) == (42, 40)
-    assert answer.sentence.startswith("Take ratio 0.40 (60% base + 40% “burnt”): 31 of 32 images are healthy")
+    assert answer.sentence.startswith(
+        "Take ratio 0.40 (60% base + 40% model “burnt”): 31 of 32 images are healthy"
+    )
     assert answer.sentence.endswith(
         "Ratio 0.42 won on the selection prompts by luck: on the held-out prompts, 4 of 16 of its images "
         "are healthy, compared with 16 of 16 of the recommended trial."

@@ -203,7 +203,7 @@ def test_flat_is_said_and_its_middle_taken():
 def test_what_too_few_prompts_survive_is_not_said_of_others():
     _, _, answer = answered("none", 0)
     assert answer.best.window is None or not answer.best.window.sure
-    assert "it begins at" not in answer.sentence
+    assert "that range begins at" not in answer.sentence
 
 
 def test_two_lucky_survivors_are_no_flat_curve():

@@ -6,11 +6,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gridsearch.app.terminal.answer import last_lines
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict
+from gridsearch.results.analysis.certainty import how_sure
 from gridsearch.results.analysis.sentence import headline_text
 from tests.helpers.made_up import RATIOS, results_of, table
 
@@ -78,7 +80,8 @@ def test_a_good_and_narrow_window_is_taken_before_a_poor_and_wide_one():
         lambda ratio: bowl(0.25, 0.6)(ratio) if ratio < 0.6 else bowl(0.8)(ratio),
     )
     assert sentence.startswith(
-        "Take ratio 0.80 (20% base + 80% “burnt”): all 16 images are healthy; the best ratio lies between 0.7"
+        "Take ratio 0.80 (20% base + 80% model “burnt”): all 16 images are healthy; "
+        "the best ratio lies between 0.7"
     )
     assert sentence.endswith("; it survives again from 0.05 to 0.45.")
     assert " or " not in screen["best in"]
@@ -98,7 +101,7 @@ def test_the_best_at_an_end_is_the_model_itself():
 def test_models_in_the_other_order_burn_below():
     sentence, screen, best = said(inside(0.4, 0.6, below="u", above="b"), bowl(0.5))
     assert sentence.startswith("Take ratio 0.50")
-    assert "healthy, from 0.40 to 0.60 on these prompts (burnt below, blank above)" in sentence
+    assert "are healthy) from 0.40 to 0.60 on these prompts (burnt below, blank above)" in sentence
     assert screen["window"].startswith("0.40 to 0.60")
     assert [best["window"][side]["verdict"] for side in ("low", "high")] == ["burnt", "blank"]
 
@@ -106,10 +109,10 @@ def test_models_in_the_other_order_burn_below():
 def test_a_flat_curve_has_no_best():
     sentence, screen, best = said(lambda _: 16 * "o", lambda _: 0.0)
     assert sentence == (
-        "Take ratio 0.50 (50% base + 50% “burnt”): all 16 images are healthy; "
+        "Take ratio 0.50 (50% base + 50% model “burnt”): all 16 images are healthy; "
         "from 0.00 to 1.00 nothing differs by more than 0.05 in the mean loss (95% sure), "
         "so take any ratio, or this one for its distance from the ends, "
-        "and the merge survives, at least half of its images healthy, from 0.00 to 1.00, the whole range."
+        "and the merge survives (at least half of its images are healthy) from 0.00 to 1.00, the whole range."
     )
     assert screen["equal"].startswith("0.00 to 1.00 draw equally well, within 0.05 of the loss (95% sure)")
     assert screen.keys().isdisjoint({"chance", "more"})
@@ -127,7 +130,7 @@ def test_a_single_misjudged_image_does_not_move_the_best_of_a_plateau():
     assert re.search(
         r"expect (9\d|100)% of the images to be healthy \(\d\d% to 100%, 95% sure\)", screen["others"]
     )
-    assert "healthy, from 0.00 to 1.00, the whole range" in sentence
+    assert "are healthy) from 0.00 to 1.00, the whole range" in sentence
     assert best["others"] == []
 
 
@@ -137,7 +140,7 @@ def test_where_too_few_prompts_are_sound_nothing_is_said_to_survive():
         lambda ratio: "".join("o" if abs(ratio - at) < 0.15 else "b" for at in centres), lambda _: 0.0
     )
     assert sentence.startswith("No ratio keeps 50% of its images healthy; the least bad is ratio 0.")
-    assert "healthy, from" not in sentence
+    assert "are healthy) from" not in sentence
     assert "window" not in screen
     assert screen["title"].startswith("Least bad: ratio 0.")
     assert (best["window"], best["others"]) == (None, [])
@@ -162,7 +165,7 @@ def test_edges_that_scatter_are_intervals():
         ),
         bowl(0.5),
     )
-    found = re.search(r"it begins at ([\d.]+)–([\d.]+) and ends at ([\d.]+)–([\d.]+)\.$", sentence)
+    found = re.search(r"that range begins at ([\d.]+)–([\d.]+) and ends at ([\d.]+)–([\d.]+)\.$", sentence)
     low, lower, upper, high = map(float, found.groups())
     assert low < np.median(lows) < lower
     assert upper < np.median(highs) < high
@@ -181,7 +184,9 @@ def test_a_soft_edge_is_an_interval_and_a_sharp_one_is_a_step():
     assert (low["least"], low["most"]) == (0.25, 0.3)
     assert high["least"] < np.median(tops) < high["most"]
     assert high["most"] - high["least"] >= 0.15
-    assert sentence.endswith(f"it begins at 0.25–0.30 and ends at {high['least']:.2f}–{high['most']:.2f}.")
+    assert sentence.endswith(
+        f"that range begins at 0.25–0.30 and ends at {high['least']:.2f}–{high['most']:.2f}."
+    )
     assert screen["title"] in ("Take ratio 0.30", "Take ratio 0.35")
     assert screen["chance"].startswith(f"of being as good as any ratio tried: {best['ratio']:.2f} ")
     assert screen["window"].startswith(
@@ -196,7 +201,7 @@ def test_what_little_a_plateau_slopes_is_said_and_what_is_as_good():
         "Take ratio 0.00, which is base itself: all 16 images are healthy; the best ratio"
     )
     assert sentence.endswith(
-        "and the merge survives, at least half of its images healthy, from 0.00 to 1.00, the whole range."
+        "and the merge survives (at least half of its images are healthy) from 0.00 to 1.00, the whole range."
     )
     assert screen["equal"].startswith("0.00 to 0.")
     assert screen["chance"].startswith("of being as good as any ratio tried: 0.00 100%")
@@ -220,7 +225,7 @@ def test_four_seeds_of_a_prompt_are_no_more_prompts():
     many = usual()[2]
     sentence, screen, few = said(inside(0.3, 0.6), bowl(0.45), prompts=4)
     assert few["interval"]["prompts"] == 4
-    assert screen["best in"].endswith("over 4 prompts; 4 prompts are few, so this is rough")
+    assert screen["best in"].endswith("over 4 prompts; so few prompts make this rough")
     assert few["elsewhere"]["low"] < many["elsewhere"]["low"]
     assert few["window"]["sure"] is False
     assert "on these prompts (blank below, burnt above); these prompts are too few to tell" in sentence
@@ -257,8 +262,40 @@ def test_a_window_of_luck_does_not_end_the_interval():
         return "".join("o" if (5 * i + round(ratio * 20)) % 16 < healthy else "b" for i in range(16))
 
     sentence, screen, best = said(letters, lambda _: 0.3)
-    assert "healthy, from 0.50 to 0.55 on these prompts" in sentence
+    assert "are healthy) from 0.50 to 0.55 on these prompts" in sentence
     assert sentence.endswith("; these prompts are too few to tell for others.")
     assert best["interval"]["low"] < 0.45 < 0.6 < best["interval"]["high"]
     assert max(one["chance"] for one in best["chances"]) < 0.9  # the ratios beside are about as good
     assert screen["window"].startswith("0.50 to 0.55; first failed images: ")
+
+
+def said_of_two_values(depths):
+    """The answer of curves along the ratio, one for each cfg, of which a sound image has this defect more."""
+    rng = np.random.default_rng(0)
+    tables = []
+    for i, (cfg, depth) in enumerate(depths.items()):
+        defects = {at: bowl(0.45, depth)(at) + rng.uniform(0, 0.02, 16) for at in RATIOS}
+        rows = table({at: inside(0.3, 0.6)(at) for at in RATIOS}, defects, PROMPTS, **{"render.cfg": cfg})
+        tables.append(rows.assign(trial=rows["trial"] + i * len(RATIOS)))
+    answer = analyse(results_of(Path("nowhere"), pd.concat(tables), ("ratio", "render.cfg")), resamples=500)
+    return answer, answer.sentence
+
+
+def test_higher_is_advised_only_where_every_step_towards_the_end_was_better():
+    answer, sentence = said_of_two_values({2.0: 0.8, 5.0: 0.4, 7.0: 0.0})
+    assert answer.runner_up is None
+    assert sentence.endswith(" Cfg 7 is the highest tried: try higher.")
+    _, sentence = said_of_two_values({2.0: 0.02, 5.0: 0.8, 7.0: 0.0})
+    assert sentence.startswith("Take ratio 0.45 with cfg 7 ")
+    assert "try higher" not in sentence
+
+
+def test_another_curve_whose_best_is_as_good_is_named_and_leaves_no_answer_sure():
+    answer, sentence = said_of_two_values({2.0: 0.02, 5.0: 0.8, 7.0: 0.0})
+    other = next(one for one in answer.slices if one.trial == answer.runner_up)
+    assert other.settings == {"render.cfg": 2.0}
+    assert sentence.endswith(f" With cfg 2, ratio {other.ratio:.2f} is as good.")
+    word, text = how_sure(answer)
+    assert word != "sure"
+    assert text.startswith("with cfg 7, the best ratio lies between ")
+    assert text.endswith(f"; with cfg 2, ratio {other.ratio:.2f} is as good")
