@@ -1,6 +1,6 @@
 """Figures of trials as dots: which values matter, the defect along each, and blur against noise."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 import pandas as pd
@@ -60,15 +60,21 @@ def _importances(shown: Shown, labels: Mapping[str, str]) -> Figure:
     }
     layout = draw.plain_layout("share of the difference between trials", "")
     layout["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
-    together = round(1 - sum(share for _, share in shares), 9)
-    rest = f"The remaining {percent_text(together)} come from several values at once, or from noise."
-    about = (
-        "How much of the difference between trials each value explains by itself. "
-        f"{rest if together > 0 else 'Together they claim all of it, as hardly any do.'} "
-        f"With so many trials, shares below {least:.0%} may be chance: these are pale."
-    )
+    about = f"How much of the difference between trials each value explains by itself. {_rest(shares, least)}"
     height, title = AXIS + BAR * len(shares), "Which values matter"
     return Figure("influence", "importances", title, about, [bars], layout, wide=True, height=height)
+
+
+def _rest(shares: Sequence[tuple[str, float]], least: float) -> str:
+    """Return what the shares leave, and which of them may be chance; none says anything if all may be."""
+    if max(share for _, share in shares) < least:
+        return (
+            f"This chart does not say which values matter: so few trials give shares up to {least:.0%} by "
+            "chance, and all are below that."
+        )
+    together = round(1 - sum(share for _, share in shares), 9)
+    rest = f"The remaining {percent_text(together)} comes from several values at once, or from noise. "
+    return f"{rest if together > 0 else ''}Shares below {least:.0%} may be chance: these are pale."
 
 
 def _defects(
@@ -101,7 +107,7 @@ def _defects(
     marked = draw.scatter(best[name], best["defect"], marker=ring, hoverinfo="skip", cliponaxis=False)
     dots_are = "Each dot is a trial: green is healthy, orange failed, hollow stopped early."
     about = "" if small else f"{dots_are} A lower defect is better: 0 is healthy. "
-    about += f"Best at {value_text(best[name].iloc[0])}." if len(best) else ""
+    about += f"The best trial has {best[name].iloc[0]:.2g}." if len(best) else ""
     layout = draw.plain_layout("" if small else axis, "" if small else "mean defect")
     title = axis if small else f"Along {axis}"
     return Figure("influence", f"slice-{number}", title, about, [dots, marked], layout, small=small)

@@ -7,7 +7,7 @@ import pandas as pd
 from gridsearch.base.words import count_text, defect_text, parameter_text, value_text
 from gridsearch.report.page.tables import interval_text, window_ends, window_text
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.certainty import how_sure
+from gridsearch.results.analysis.certainty import how_sure, ruled_out_text
 from gridsearch.results.analysis.decided import decided_by
 from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.ranking import AS_GOOD
@@ -29,7 +29,10 @@ def cards(results: Results, answer: Answer) -> list[Fact]:
     best = answer.best
     if best is None:
         return []
-    found = [("How sure", *sure)] if (sure := how_sure(answer)) else []
+    found = []
+    if sure := how_sure(answer):  # the sentence above says the rest
+        text = ruled_out_text(answer, answer.rivals) if answer.rivals and answer.rivals.others else sure[1]
+        found.append(("How sure", sure[0], text))
     sound = f"{round(best.survived * best.images)} of {best.images}"
     found.append(("Healthy images", sound, _others(answer, best)))
     if answer.projection and answer.neighbours:
@@ -45,7 +48,9 @@ def cards(results: Results, answer: Answer) -> list[Fact]:
             ends = f"{half_text(answer)} of the images or more are healthy; {window_ends(best.window, what)}"
         found.append(("Survives between", window_text(best), ends))
     if answer.tied:
-        found.append(("As good", _tied_text(results, answer), "as far as these images tell: choose by eye"))
+        more = f"and {answer.rivals.open} more may be" if answer.rivals and answer.rivals.open else ""
+        about = f"{more or 'as far as these images tell'}: choose by eye"
+        found.append(("As good", _tied_text(results, answer), about))
     return found
 
 
@@ -102,7 +107,7 @@ def _numbers(results: Results, answer: Answer, best: Slice) -> Iterator[Fact]:
     if answer.tied:
         about = (
             f"{AS_GOOD:.0%} sure that the mean loss is worse by {MARGIN:g} at most; "
-            "an image's loss is its defect pressed into 0 to 1, and 1 more if it failed"
+            "an image's loss is its defect on a scale from 0 to 1, and 1 more if it failed"
         )
         yield "As good", _tied_text(results, answer), about
     if answer.confirmed and answer.confirmed[0].trial == best.trial:

@@ -19,11 +19,12 @@ from gridsearch.report.grid import MOST_CELLS, build_grid, savings_text
 from gridsearch.report.page import facts, tables
 from gridsearch.report.page.axes import axes
 from gridsearch.report.page.comparer import axis_text, comparer
+from gridsearch.report.page.draw_with import by_hand, carried
 from gridsearch.report.page.images import film_section, link_to, pictures_of, strip, table
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.analyse import block_ends
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.sentence import half_text, headline_text, lede_text, render_text
+from gridsearch.results.analysis.sentence import half_text, headline_text, lede_text
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import EXPERIMENT, path_in, without_folders
 from gridsearch.results.store.trials import json_safe
@@ -71,7 +72,8 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         cards=facts.cards(results, answer),
         numbers=facts.all_facts(results, answer),
         commands=tables.commands(results, answer),
-        render=render_text(answer),
+        by_hand=by_hand(results, answer) if answer.file else "",
+        carried=carried(results, answer) if answer.file else "",
         pair=tables.pair(results, answer),
         time_note=tables.time_note(results, answer),
         half=half_text(answer),

@@ -146,7 +146,10 @@ def _modes_text(results: Results) -> str:
     if not apart:
         return ""
     merges = " and ".join(sorted(modes))
-    return f". Merges are drawn in {merges}, {' and '.join(apart)}: an end need not look like its model"
+    models = " and ".join(others["model"].unique())
+    return (
+        f". Merges are drawn in {merges}, {' and '.join(apart)}: at its end, a merge may differ from {models}"
+    )
 
 
 # -- films

@@ -20,6 +20,7 @@ from gridsearch.base.words import (
     value_text,
 )
 from gridsearch.checkpoint.families import KNOWN_FAMILIES
+from gridsearch.experiment.composition import model_text
 from gridsearch.report.colours import chip
 from gridsearch.results.analysis.analyse import best_steps
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
@@ -32,6 +33,7 @@ from gridsearch.results.analysis.window import EDGE_LEVEL, Window
 from gridsearch.results.columns import SET_DISTANCE, TRIALS, number_names
 from gridsearch.results.results import Results
 
+MOST_FAILED = 4  # images of the recommended trial that are named
 EXAMPLES = 2  # reasons quoted per verdict
 MOST_ROWS = 1_000  # of the table of trials: trials.csv has all
 
@@ -79,7 +81,7 @@ def commands(results: Results, answer: Answer) -> dict[str, str | None]:
 def pair(results: Results, answer: Answer) -> tuple[str, ...]:
     """Return the two models between which the recommended ratios of all blocks lie; empty without those."""
     models = best_steps(results, answer)[-1].models if answer.weights else ()
-    return tuple(map(str, models)) if len(models) == 2 else ()
+    return tuple(model_text(str(name)) for name in models) if len(models) == 2 else ()
 
 
 def time_note(results: Results, answer: Answer) -> str:
@@ -90,7 +92,9 @@ def time_note(results: Results, answer: Answer) -> str:
         return ""
     ours = "time" if "time" in ratio else text
     return (
-        f"Nearly the same merge: it takes the time embedding with {first}, and this run took it with {ours}."
+        f"Prefer the export, which is what was scored: supermerger merges the time embedding at the ratio of "
+        f"{first} ({value_text(ratio[first])}), this run at that of {ours} "
+        f"({value_text(ratio.get('time', ratio[text]))})."
     )
 
 
@@ -113,9 +117,27 @@ def edges(results: Results, answer: Answer) -> list[str]:
             said += f" On other prompts of this kind it lies in {edge_text(edge)} ({EDGE_LEVEL:.0%} sure)."
             if edge.prompt is not None:
                 prompt = f"{edge.prompt}, “{shorten(texts[edge.prompt], 80)}”"
-                said += f" The first image to fail is of {prompt}, at {value_text(edge.prompt_at)}."
+                said += (
+                    f" On this side, the first image to fail is of {prompt}, at {value_text(edge.prompt_at)}."
+                )
         found.append(said)
+    if failed := _failed_at_best(results, best):
+        found.insert(0, failed)
     return found
+
+
+def _failed_at_best(results: Results, best: Slice) -> str:
+    """Return which images of the recommended trial failed, in a sentence; empty where none did."""
+    rows = results.images[(results.images["trial"] == best.trial) & (results.images["verdict"] != "ok")]
+    if rows.empty:
+        return ""
+    told = [
+        f"{row.prompt_id}, seed {row.seed} ({row.verdict})" for row in rows.head(MOST_FAILED).itertuples()
+    ]
+    left = len(rows) - len(told)
+    listed = "; ".join(told) + (f"; and {left} more" if left else "")
+    one = "image that fails is" if len(rows) == 1 else "images that fail are"
+    return f"At {value_text(best.ratio)} itself, the {one} {listed}."
 
 
 def slice_rows(results: Results, answer: Answer) -> list[dict]:
@@ -137,7 +159,8 @@ def slice_rows(results: Results, answer: Answer) -> list[dict]:
 def _taller(found: Slice, trials: pd.DataFrame) -> str:
     """Return which ratio of a slice has better images than the one to take; empty where none has."""
     first = ranked(trials).iloc[0]
-    if (first["survived"], -first["defect"]) <= (found.survived + SAME, -found.defect):
+    more = first["survived"] - found.survived
+    if more < -SAME or (more <= SAME and first["defect"] >= found.defect - SAME):
         return ""
     figures = f"{percent_text(first['survived'])}, {defect_text(first['defect'])}"
     return f"{value_text(first['at'])} alone has {figures}"

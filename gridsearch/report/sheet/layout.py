@@ -121,10 +121,19 @@ def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
     overview = _overview(grid)
     columns = f"{len(_tried(overview))} of {len(_tried(grid))} columns"
     rows = f"{len(overview.cases)} of {len(grid.cases)} rows"
-    note = f"an overview with {columns} and {rows}; everything is on {len(shown)} pages"
+    note = f"an overview with {columns} and {rows}; all are on {_beside(len(shown))}"
     note = f"{note}; {said}" if said else note
     numbered = (Page(part, f"page {i} of {len(shown)}") for i, part in enumerate(shown, 1))
     return Page(overview, note), *numbered
+
+
+def _beside(count: int) -> str:
+    """Return where pages lie: in files that have the overview's name and a number."""
+    return (
+        "the page whose name ends in -1"
+        if count == 1
+        else f"the {count} pages whose names end in -1 to -{count}"
+    )
 
 
 def _best_ranks(grid: Grid) -> tuple[Grid, str]:

@@ -71,11 +71,12 @@ def _of_many(answer: Answer, best: Slice, rivals: Rivals) -> tuple[str, str]:
     """Return how sure the best of many values is: how many others may be as good, and what would tell."""
     if not rivals.others:
         return GUESS, "nothing to compare it with yet"
-    text = f"judging by {count_text(best.images, 'image')} each, {_ruled_out(len(answer.tied), rivals)}"
+    text = f"judging by {count_text(best.images, 'image')} each, "
+    text += ruled_out_text(answer, rivals) + _as_good_text(answer, rivals)
     if answer.complete <= len(answer.parameters):
         text += f"; {count_text(answer.complete, 'trial')} for {len(answer.parameters)} values is little"
     if rivals.open and rivals.more_prompts:
-        half = f"decide half of the {rivals.open} that may be" if rivals.open > 1 else "tell which is better"
+        half = f"decide half of those {rivals.open}" if rivals.open > 1 else "tell which is better"
         text += f"; about {count_text(rivals.more_prompts, 'more prompt')} would {half}"
     few = rivals.prompts < RELIABLE_PROMPTS
     if rivals.prompts < 2 or 2 * rivals.open > rivals.others or (few and rivals.open):
@@ -83,20 +84,26 @@ def _of_many(answer: Answer, best: Slice, rivals: Rivals) -> tuple[str, str]:
     return ROUGH if few or rivals.open else SURE, text
 
 
-def _ruled_out(equal: int, rivals: Rivals) -> str:
-    """Return how many of the other trials are surely worse, how many are as good, and how many may be."""
-    others, worse = rivals.others, rivals.others - equal - rivals.open
+def ruled_out_text(answer: Answer, rivals: Rivals) -> str:
+    """Return how many of the other trials of many values are surely worse: `only 2 of ... are ruled out`."""
+    others, worse = rivals.others, rivals.others - len(answer.tied) - rivals.open
     if others == 1:
         return "the other trial " + (
-            "is as good" if equal else "may be as good" if rivals.open else "is worse"
+            "is as good" if answer.tied else "may be as good" if rivals.open else "is worse"
         )
     if worse == others:
         return f"all {others} other trials are ruled out"
     ruled = "none" if not worse else f"{'only ' if 2 * worse < others else ''}{worse}"
-    text = f"{ruled} of the {others} other trials {'are' if worse > 1 else 'is'} ruled out"
+    return f"{ruled} of the {others} other trials {'are' if worse > 1 else 'is'} ruled out"
+
+
+def _as_good_text(answer: Answer, rivals: Rivals) -> str:
+    """Return how many of several other trials are as good, and how many may be; empty where none is."""
+    equal = len(answer.tied)
     good = f"{equal} {'is' if equal == 1 else 'are'} as good" if equal else ""
     may = f"{rivals.open} may be{'' if equal else ' as good'}" if rivals.open else ""
-    return f"{text}: {' and '.join(filter(None, (good, may)))}"
+    told = " and ".join(filter(None, (good, may)))
+    return f": {told}" if told and rivals.others > 1 else ""
 
 
 def places_text(best: Slice, form: str, joint: str) -> str:

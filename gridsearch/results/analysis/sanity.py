@@ -69,7 +69,7 @@ def _weights_differ(merges: dict, weights: dict, named: Named) -> tuple[State, s
         return "alarm", f"{_pairs(pairs, named)} have the same weights."
     count = len({merges[trial] for trial in weights})
     if count < len(weights):
-        same = f"The {len(weights)} trials are {count} merges, as some differ in how they were drawn alone"
+        same = f"The {len(weights)} trials are {count} merges, as some differ only in how they were drawn"
         return "passed", f"{same}; no two merges have the same weights."
     return "passed", f"No two of {count} merges have the same weights."
 

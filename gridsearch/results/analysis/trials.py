@@ -161,7 +161,12 @@ def at_the_end(trials: pd.DataFrame, answer: Answer) -> str:
 
 
 def _rises(name: str, answer: Answer) -> bool:
-    """Return whether curves that differ in a setting alone are the worse, the farther it is from the best."""
+    """Return whether curves that differ in a setting alone are the worse, the farther it is from the best.
+
+    Where the next curve's best is nearly as good they hardly are.
+    """
+    if answer.runner_up is not None:
+        return False
     best = answer.slices[0].settings
     alike = [one for one in answer.slices if {**one.settings, name: best[name]} == best]
     at = {value: (-one.survived, one.defect) for one in alike if is_number(value := one.settings[name])}

@@ -73,7 +73,7 @@ def test_the_answer_says_of_what_it_is_and_how_sure(night):
     assert answer.sentence.endswith(f"{sure}; 14 trials for 19 values is little.")
     assert commands(results, answer)["export"].endswith(f"-trial-{answer.best.trial}.safetensors")
     html = report_html(results, answer, results.folder)
-    assert "its model A is base, its model B is burnt." in html
+    assert "with base as its model A and model “burnt” as its model B." in html
     assert answer.weights.replace(",", ",<wbr>") in html  # broken between numbers alone
     assert html.count("Of the ratios of blocks, 0 is base, 1 is model “burnt”.") == 3
 
@@ -93,9 +93,9 @@ def test_where_it_has_just_begun_the_answer_has_the_same_form_and_says_how_littl
 
 def test_the_box_says_what_supermerger_merges_otherwise(night):
     results, answer, values = night
-    assert "it takes the time embedding with IN00, and this run took it with BASE" in time_note(
-        results, answer
-    )
+    at = value_text(float(values[answer.best.trial][0]))
+    said = f"the time embedding at the ratio of IN00 ({at}), this run at that of BASE (0.25)."
+    assert said in time_note(results, answer)
     step = results.settings["merge"][0]
     alike = {"time": {"low": 0.0, "high": 1.0}} | step["ratio"]
     settings = results.settings | {
@@ -146,3 +146,11 @@ def test_a_block_is_named_by_itself_where_one_step_has_it():
     names = ("a.ratio.IN00", "a.ratio.IN01", "b.ratio.IN01", "render.cfg", "b.ratio")
     labels = ["IN00", "a ratio [IN01]", "b ratio [IN01]", "cfg", "b ratio"]
     assert list(parameter_labels(names).values()) == labels
+
+
+def test_where_every_share_may_be_chance_the_figure_says_that_it_says_nothing(night):
+    results, answer, _ = night
+    pale = replace(answer, importances=tuple((name, 1 / len(NAMES)) for name in NAMES))
+    told = {figure.id: figure for figure in figures(results, pale)}
+    assert "This chart does not say which values matter" in told["importances"].about
+    assert "Shares below" not in told["importances"].about
