@@ -17,14 +17,15 @@ MOST_JUMPS = 5
 def comparer(grid: Grid, answer: Answer) -> dict:
     """Return the comparer's data; rows and columns are numbered as in the grid.
 
-    Keys: axis (of the sliders), cases, columns, groups (each with its heading, `first` and `last` column),
-    verdicts (their colours), cells (`[verdict, defect, blur, noise, words]` by case and column, or null),
+    Keys: axis (of the sliders), ranked (whether trials stand on it by rank), cases, columns, groups (each with
+    its heading, `first` and `last` column), verdicts (their colours), cells (`[verdict, defect, blur, noise, words]` by case and column, or null),
     curves (the group of each slice of the answer), start, jumps (`{text, case, column}`, worth a look).
     """
     verdicts = {picture.verdict for column in grid.columns for picture in column.pictures.values()}
     best = answer.best.trial if answer.best else None
     return {
         "axis": axis_text(answer),
+        "ranked": answer.projection,
         "cases": [{"id": case.prompt_id, "prompt": case.label, "seed": case.seed} for case in grid.cases],
         "columns": [_column(column, best) for column in grid.columns],
         "groups": [
@@ -92,7 +93,7 @@ def _nearest(grid: Grid, among: Iterable[int], value: float | None) -> int:
 
 
 def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
-    """Yield the prompts that fail first on either side, then those that stand out at the best ratio."""
+    """Yield the prompts that fail first on either side, then those that fail at the best or stand out there."""
     best = answer.best
     if best is None or best.ratio is None or answer.projection:
         return
@@ -103,7 +104,12 @@ def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
             text = f"{edge.prompt} has the first failed image {side}, at {value_text(edge.prompt_at)}"
             found.append((edge.prompt, edge.prompt_at, text))
     views = best.disagreement.prompts if best.disagreement else ()
-    found += [(v.prompt, best.ratio, f"{v.prompt} {v.stands_out}") for v in views if v.stands_out]
+    odd = {view.prompt: f"{view.prompt} {view.stands_out}" for view in views if view.stands_out}
+    own = next((column.pictures for column in grid.columns if column.trial == best.trial), {})
+    failed = [case.prompt_id for case in grid.cases if case.id in own and own[case.id].verdict != "ok"]
+    itself = f"fails at {value_text(best.ratio)} itself"
+    found += [(one, best.ratio, f"{one} {itself}") for one in dict.fromkeys(failed) if one not in odd]
+    found += [(prompt, best.ratio, text) for prompt, text in odd.items()]
     spans = [span for _, span in grid.spans if any(grid.columns[i].trial == best.trial for i in span)]
     for prompt, ratio, text in found if spans else ():  # another trial of the same values may be in its place
         column = _nearest(grid, spans[0], ratio)

@@ -136,8 +136,8 @@ def _failed_at_best(results: Results, best: Slice) -> str:
     ]
     left = len(rows) - len(told)
     listed = "; ".join(told) + (f"; and {left} more" if left else "")
-    one = "image that fails is" if len(rows) == 1 else "images that fail are"
-    return f"At {value_text(best.ratio)} itself, the {one} {listed}."
+    fail = "1 image fails" if len(rows) == 1 else f"{len(rows)} images fail"
+    return f"At {value_text(best.ratio)} itself, {fail}: {listed}."
 
 
 def slice_rows(results: Results, answer: Answer) -> list[dict]:
@@ -162,8 +162,8 @@ def _taller(found: Slice, trials: pd.DataFrame) -> str:
     more = first["survived"] - found.survived
     if more < -SAME or (more <= SAME and first["defect"] >= found.defect - SAME):
         return ""
-    figures = f"{percent_text(first['survived'])}, {defect_text(first['defect'])}"
-    return f"{value_text(first['at'])} alone has {figures}"
+    figures = f"{percent_text(first['survived'])}, defect {defect_text(first['defect'])}"
+    return f"{value_text(first['at'])} by itself: {figures}"
 
 
 def leader_rows(results: Results, answer: Answer) -> list[dict]:

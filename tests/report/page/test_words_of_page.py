@@ -59,8 +59,8 @@ def test_what_looks_better_than_the_best_is_named_and_the_failed_image_of_the_be
 
     told = replace(answer, slices=(taking(7.0, 0.4), taking(5.0, 0.3)))
     better = [row["but"] for row in slice_rows(results, told)]
-    assert better == ["0.30 alone has 100%, 0.07", "0.40 alone has 100%, 0.07"]
-    assert edges(results, told)[0] == "At 0.40 itself, the image that fails is p7, seed 0 (blank)."
+    assert better == ["0.30 by itself: 100%, defect 0.07", "0.40 by itself: 100%, defect 0.07"]
+    assert edges(results, told)[0] == "At 0.40 itself, 1 image fails: p7, seed 0 (blank)."
     told = replace(answer, slices=(taking(5.0, 0.4), taking(7.0, 0.3)))
     assert [row["but"] for row in slice_rows(results, told)] == ["", ""]
     assert not any("itself" in line for line in edges(results, told))

@@ -113,8 +113,8 @@
       slider.style.setProperty("--count", track.length);
       slider.value = track.indexOf(state.at[side]);
       const ends = panel.querySelectorAll(".ends span");
-      ends[0].textContent = told.columns[track[0]].heading;
-      ends[1].textContent = told.columns[track.at(-1)].heading;
+      ends[0].textContent = told.columns[track[0]].heading + (told.ranked ? ", then the best" : "");
+      ends[1].textContent = told.columns[track.at(-1)].heading + (told.ranked ? ", the worst" : "");
       return slider;
     }
 
