@@ -107,7 +107,9 @@ def _defects(
     marked = draw.scatter(best[name], best["defect"], marker=ring, hoverinfo="skip", cliponaxis=False)
     dots_are = "Each dot is a trial: green is healthy, orange failed, hollow stopped early."
     about = "" if small else f"{dots_are} A lower defect is better: 0 is healthy. "
-    about += f"The best trial has {best[name].iloc[0]:.2g}." if len(best) else ""
+    if len(best):  # the dots beside it show how little more digits say
+        value = best[name].iloc[0]
+        about += f"The best trial has {f'{value:.2f}' if abs(value) < 1 else value_text(value)}."
     layout = draw.plain_layout("" if small else axis, "" if small else "mean defect")
     title = axis if small else f"Along {axis}"
     return Figure("influence", f"slice-{number}", title, about, [dots, marked], layout, small=small)

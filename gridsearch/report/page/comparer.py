@@ -17,9 +17,10 @@ MOST_JUMPS = 5
 def comparer(grid: Grid, answer: Answer) -> dict:
     """Return the comparer's data; rows and columns are numbered as in the grid.
 
-    Keys: axis (of the sliders), ranked (whether trials stand on it by rank), cases, columns, groups (each with
-    its heading, `first` and `last` column), verdicts (their colours), cells (`[verdict, defect, blur, noise, words]` by case and column, or null),
-    curves (the group of each slice of the answer), start, jumps (`{text, case, column}`, worth a look).
+    Keys: axis (of the sliders), ranked (whether trials stand on it by rank), cases, columns, groups (each
+    with its heading, `first` and `last` column), verdicts (their colours), cells (`[verdict, defect, blur,
+    noise, words]` by case and column, or null), curves (the group of each slice of the answer), start, jumps
+    (`{text, case, column}`, worth a look).
     """
     verdicts = {picture.verdict for column in grid.columns for picture in column.pictures.values()}
     best = answer.best.trial if answer.best else None
@@ -93,7 +94,7 @@ def _nearest(grid: Grid, among: Iterable[int], value: float | None) -> int:
 
 
 def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
-    """Yield the prompts that fail first on either side, then those that fail at the best or stand out there."""
+    """Yield the prompts that fail first on either side, then those that fail or stand out at the best."""
     best = answer.best
     if best is None or best.ratio is None or answer.projection:
         return
