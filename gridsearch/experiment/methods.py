@@ -72,9 +72,8 @@ class Step(Table):
         beyond = next((one for one in (most, least) if not low <= one <= high), None)
         if beyond is not None and not self.extrapolate:
             percent = f" Did you mean {beyond / 100:g}?" if 2 < beyond <= 100 else ""
-            raise ValueError(
-                f"{ends}.{percent} To use {beyond:g}, write extrapolate = true in the experiment's step"
-            )
+            told = f"To use {beyond:g}, write extrapolate = true in the [[merge]] step of an experiment file"
+            raise ValueError(f"{ends}.{percent} {told}")
 
     def __reduce__(self) -> tuple:
         """Let it be sent to another process, though its class is made by `_method` and cannot be imported."""
