@@ -35,7 +35,7 @@ def _chances(shown: Shown, interval: RatioInterval) -> Figure:
     layout = draw.plain_layout(axis, "chance of being as good as any", shapes)
     layout["yaxis"] |= {"tickformat": ".0%"}
     about = (
-        f"How probable it is of each rendered {axis} that, for all prompts, no other that survives is better "
+        f"How probable it is of each rendered {axis} that, for all prompts, no other is better "
         f"by more than {MARGIN:g} of the loss."
     )
     return Figure("certainty", "chances", "Chance of being as good as any", about, [bars], layout, along=True)
