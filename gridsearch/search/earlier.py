@@ -30,7 +30,7 @@ SYMMETRIC = ("weighted_sum", "slerp")  # methods: two models in the other order 
 
 @dataclass(frozen=True)
 class StudyCurve:
-    """What a study searched, as far as its curve may serve another.
+    """The number that a study searched, and what decides whether its curve serves another.
 
     Attributes:
         place: where the searched number stands, without its step; empty unless one number is searched.

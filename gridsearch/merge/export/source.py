@@ -291,8 +291,9 @@ def _flags(searched: Sequence[str]) -> str:
 
 def _in_mode_given(experiment: Experiment, given: str | None) -> Experiment:
     """Return an experiment that leaves the prediction type to its models in the one that is given."""
-    left = experiment.render.prediction_type is None and given in TYPES
-    render = experiment.render.model_copy(update={"prediction_type": given} if left else {})
+    if experiment.render.prediction_type is not None or given not in TYPES:
+        return experiment
+    render = experiment.render.model_copy(update={"prediction_type": given})
     return experiment.model_copy(update={"render": render})
 
 

@@ -1,4 +1,4 @@
-"""Where the edges of all prompts surely lie: ratios beyond an edge, drawn until they tell that.
+"""Ratios beyond the edges, drawn until they tell where the edges of all prompts surely lie.
 
 Trials at an edge end once these prompts decide, which of all prompts tells little, and further out there are
 but single images. So a ratio beyond each edge is drawn as any trial is: all of its first six images fail, or

@@ -58,9 +58,7 @@ class Worker:
     before: Mapping[str, Stamp]  # of the models and other files, by name, when they were opened
     artifacts: Artifacts | None = None  # a second place for images, for workers on several machines
     noted: set[str] = field(default_factory=set)  # scorers whose failures were told already
-    alone: bool = (
-        False  # whether there is no other: it need tell nobody that it is alive, and knows what is next
-    )
+    alone: bool = False  # there is no other: nobody asks whether it is alive, and it knows what is next
 
 
 def worker_of(
