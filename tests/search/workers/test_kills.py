@@ -1,5 +1,6 @@
 """Workers and the run that leads them, killed at random moments: nothing is lost, doubled, or half there."""
 
+import contextlib
 import os
 import random
 import subprocess
@@ -39,7 +40,7 @@ def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, place, requ
         wait(run, out, images)
         time.sleep(luck.uniform(0, 1))
         if number % 10 != 1:
-            luck.choice(workers_of(run)).kill()
+            kill_one(run, luck)
         else:
             run.kill()
             run.communicate()
@@ -55,6 +56,21 @@ def wait(run: subprocess.Popen, out: Path, images: int) -> None:
         time.sleep(0.02)
 
 
+def kill_one(run: subprocess.Popen, luck: random.Random) -> None:
+    while not (workers := workers_of(run)):
+        assert run.poll() is None, run.stdout.read()
+        time.sleep(0.02)
+    with contextlib.suppress(psutil.NoSuchProcess):  # ended on its own just now
+        luck.choice(workers).kill()
+
+
 def workers_of(run: subprocess.Popen) -> list[psutil.Process]:
-    family = [one for one in psutil.Process(run.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
-    return [one for one in family if "worker" in one.cmdline()]
+    return [one for one in psutil.Process(run.pid).children() if "worker" in command_of(one)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Its words; none once it has ended, which it may do between two questions."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # a zombie is one too
+        return []
