@@ -223,7 +223,7 @@ class Run:
             BadInput: there is no such trial, a model has moved, or `path` cannot be written to.
         """
         from gridsearch.merge.export.export import export
-        from gridsearch.merge.export.single import require_new_file
+        from gridsearch.merge.export.output import require_new_file
         from gridsearch.search.export import of_trial, trial_to_export
 
         output = Path(path)

@@ -6,8 +6,8 @@ from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.parameters import VAE_PLACE
 from gridsearch.experiment.recipe import VAE_FILE
+from gridsearch.merge.export.options import files_from
 from gridsearch.merge.export.single import SingleMerge, merge_of_trial
-from gridsearch.merge.export.source import files_from
 from gridsearch.results.analysis.analyse import plain_value
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results

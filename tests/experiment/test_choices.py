@@ -10,7 +10,7 @@ from gridsearch.experiment.checks import dependent_notes
 from gridsearch.experiment.experiment import Experiment, parse_experiment
 from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.prompt_notes import prompt_notes
-from gridsearch.merge.export.source import chosen_values
+from gridsearch.merge.export.options import chosen_values
 from gridsearch.results.analysis.identical import drawn_with, made_of
 from gridsearch.search.samplers.by_name import expected_trials, grid, require_suits
 from tests.helpers.experiments import STEPS, documented, parse

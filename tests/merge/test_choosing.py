@@ -12,8 +12,9 @@ from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.ldm.keys import is_vae
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.export.export import export
+from gridsearch.merge.export.options import chosen_values
 from gridsearch.merge.export.single import merge_of_trial
-from gridsearch.merge.export.source import chosen_values, open_merge, write_recipe
+from gridsearch.merge.export.source import open_merge, write_recipe
 from gridsearch.merge.parents import open_parents, require_drawable, warnings_about
 from gridsearch.merge.weights import keys_read
 from gridsearch.render.pipeline import load_renderer

@@ -200,7 +200,7 @@ def extract_command(
     much of the change the file holds.
     """
     from gridsearch.merge.dtypes import checked_dtype
-    from gridsearch.merge.export.single import require_writable
+    from gridsearch.merge.export.output import require_writable
 
     checked_dtype(dtype)
     require_writable(output, "An adapter", (base, tuned))
@@ -238,7 +238,7 @@ def rebasin_command(
     The model draws the same images as before. Models trained from one base have their units in one order
     already: then nothing is written, and the command says so.
     """
-    from gridsearch.merge.export.single import require_writable
+    from gridsearch.merge.export.output import require_writable
 
     require_writable(output, "A checkpoint", (model, to))
     with terminal.ProgressBar(shown=not as_json) as progress:
@@ -267,7 +267,7 @@ def _require_replaceable(output: Path, mark: str, force: bool) -> None:
 
 def _write_merge(fixed, output: Path, dtype: str | None, force: bool, as_json: bool) -> None:
     from gridsearch.merge.dtypes import checked_dtype
-    from gridsearch.merge.export.single import log_path, require_new_file
+    from gridsearch.merge.export.output import log_path, require_new_file
     from gridsearch.merge.export.source import write_recipe
 
     fixed = replace(fixed, dtype=checked_dtype(dtype) or fixed.dtype)

@@ -91,8 +91,8 @@ def _plan_recipe(path: Path, model: list[str], as_json: bool) -> None:
         progress.loading()
         from gridsearch.experiment.mecha.read import read_mecha
         from gridsearch.merge.export.forecast import forecast
+        from gridsearch.merge.export.options import files_from
         from gridsearch.merge.export.single import with_files
-        from gridsearch.merge.export.source import files_from
 
         notes: list[str] = []
         made = forecast(with_files(read_mecha(path, notes.append), files_from(model)))

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,24 +23,23 @@ from gridsearch.base.faults import file_fault
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import TensorInfo, open_checkpoint
-from gridsearch.checkpoint.identity import short_hash
 from gridsearch.checkpoint.ldm.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
 from gridsearch.checkpoint.ldm.recognise import own_keys
-from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.channels import channel_notes
 from gridsearch.merge.dtypes import dtype_notes
 from gridsearch.merge.engine.collapse import Terms, lent_by, recipe_text
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.sources import DTYPES
-from gridsearch.merge.export.single import KEY, Record, SingleMerge, log_path, record_of
+from gridsearch.merge.export.metadata import metadata_of
+from gridsearch.merge.export.output import log_path
+from gridsearch.merge.export.single import Record, SingleMerge, record_of
 from gridsearch.merge.export.tensors import tensors_of
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
 from gridsearch.merge.vae import vae_notes
 from gridsearch.merge.weights import Weights, adapter_notes, open_weights
 
 _MARKER = TensorInfo("F32", (0,))
-MOST_HISTORY = 1_000_000  # bytes of the parents' own records that are carried along
 
 
 class Progress(Protocol):
@@ -255,63 +254,3 @@ def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, s
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
     return len(encoded).to_bytes(8, "little") + encoded
-
-
-# -- metadata
-
-
-def metadata_of(record: Record, histories: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Return the records that other programs read: A1111's and supermerger's recipe, and the model spec.
-
-    https://github.com/Stability-AI/ModelSpec. A parent that is a merge itself brings its own history along.
-    """
-    return {
-        "format": "pt",
-        KEY: record.to_json(),
-        "sd_merge_models": json.dumps(_history(record, histories), separators=(",", ":")),
-        **modelspec(
-            record.title, record.prediction_type, record.files.items(), record.its_family.architecture
-        ),
-    }
-
-
-# The spec's spelling; and that by which SwarmUI samples a file as ComfyUI's ModelSamplingSD3 does.
-_SPELT = {"v_prediction": "v", FLOW: "sd3"}
-
-
-def modelspec(
-    title: str, prediction_type: str, files: Iterable[tuple[str, str]], architecture: str
-) -> dict[str, str]:
-    """Return the model spec of a file made of these, names with SHA-256."""
-    return {
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": architecture,
-        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
-        "modelspec.title": title,
-        "modelspec.merged_from": ", ".join(f"{name} [{short_hash(sha)}]" for name, sha in files),
-        "modelspec.prediction_type": _SPELT.get(prediction_type, prediction_type),
-    }
-
-
-def _history(record: Record, histories: Mapping[str, Mapping[str, str]]) -> dict[str, dict]:
-    """Return A1111's `sd_merge_models`: SHA-256 -> name and own recipe, of the parents and of theirs."""
-    found: dict[str, dict] = {}
-    own: dict[str, dict] = {}
-    for name, sha256 in record.files.items():
-        earlier = _object(histories[name].get("sd_merge_models"))
-        recipe = _object(histories[name].get(KEY)) or None
-        own[sha256] = {"name": name, "legacy_hash": "", "sd_merge_recipe": None}
-        found |= {known: entry for known, entry in earlier.items() if isinstance(entry, dict)}
-        found[sha256] = own[sha256] | {"sd_merge_recipe": recipe}
-    return found if len(json.dumps(found)) <= MOST_HISTORY else own
-
-
-def _object(text: str | None) -> dict:
-    """Return the JSON object in another program's record, empty where it is none."""
-    if text is None or len(text) > MOST_HISTORY:
-        return {}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -31,7 +31,8 @@ from gridsearch.checkpoint.prediction import Prediction
 from gridsearch.merge.adapters.factors import Factors, factored
 from gridsearch.merge.dtypes import FILE_DTYPES
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
-from gridsearch.merge.export.export import PairProgress, modelspec, write_safetensors
+from gridsearch.merge.export.export import PairProgress, write_safetensors
+from gridsearch.merge.export.metadata import modelspec
 
 EXTRACTED = "gridsearch.extracted"  # in the metadata of a file that was made here
 
