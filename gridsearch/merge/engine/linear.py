@@ -54,70 +54,79 @@ def blend(
 def blend_into(
     out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
 ) -> None:
-    """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast.
+    """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast."""
+    if not out.is_contiguous():
+        out.copy_(blend(tensors, weights, dtype, buffer))
+        return
+    flat, parts = out.view(-1), [tensor.reshape(-1) for tensor in tensors]
+    if out.dtype == dtype:
+        _write(flat, parts, weights, buffer)
+        return
+    rounded = torch.empty(min(buffer.numel(), out.numel()), dtype=dtype, device=out.device)
+    for here in _slices(out, buffer):
+        values = rounded[: here.stop - here.start]
+        _write(values, [part[here] for part in parts], weights, buffer)
+        # on a CPU float16 to bfloat16 is four times as fast by way of float32
+        direct = torch.float32 in (out.dtype, dtype)
+        flat[here].copy_(values if direct else buffer[: values.numel()].copy_(values))
+
+
+def _slices(out: Tensor, buffer: Tensor) -> Iterator[slice]:
+    """Cut a tensor, flat, into slices that fit into the buffer."""
+    size = buffer.numel()
+    for start in range(0, out.numel(), size):
+        yield slice(start, min(start + size, out.numel()))
+
+
+def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> None:
+    """Write the weighted sum of flat tensors in the dtype of `out`."""
+    loops = _loops_for(out, tensors)
+    if len(weights) == 1 and weights[0] == 1:
+        out.copy_(tensors[0])
+    elif _is_pair(tensors, weights, out.dtype):
+        _write_pair(out, tensors, weights, loops)
+    elif loops:
+        loops.weighted_total(array(out), addresses(tensors), np.array(weights, np.float32), array(tensors[0]))
+    else:
+        for here in _slices(out, buffer):
+            total = buffer[: here.stop - here.start]
+            total.copy_(tensors[0][here]).mul_(weights[0])
+            for tensor, weight in zip(tensors[1:], weights[1:], strict=True):
+                # narrower floats are widened on the way; there are no sums of 8-bit ones
+                part = tensor[here] if tensor.element_size() > 1 else tensor[here].float()
+                total.add_(part, alpha=weight)
+            out[here].copy_(total)
+
+
+def _is_pair(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:
+    """Return whether this is a tensor with a change, or goes from one tensor to another, all of one dtype."""
+    if len(tensors) != 2 or not (weights[0] == 1 or math.isclose(sum(weights), 1, rel_tol=1e-12)):
+        return False
+    return tensors[0].dtype == tensors[1].dtype == dtype and dtype in FUSED_DTYPES
+
+
+def _write_pair(
+    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], loops: ModuleType | None
+) -> None:
+    """Write a pair's sum as operations of torch do, bit for bit; these are slow on half precision.
 
     Two weights that sum to one take `torch.lerp` with a Python float: float32 arithmetic rounded once, and
     exact at 0, at 1 and wherever the tensors agree. A tensor with a change takes `torch.addcmul`, whose
     factor is float32 as well; that of `torch.add` would be rounded to half precision.
     """
-    if not out.is_contiguous():
-        out.copy_(blend(tensors, weights, dtype, buffer))
-    elif out.dtype == dtype and (
-        _is_copy(weights) or _is_fused(tensors, weights, dtype) or _loops_for(out, tensors)
-    ):
-        _write(out, tensors, weights, buffer)
+    a, b = tensors
+    if weights[0] == 1:
+        if loops:
+            loops.with_change(array(out), array(a), array(b), np.float32(weights[1]))
+        else:
+            torch.addcmul(a, b, b.new_ones(()), value=weights[1], out=out)
+        return
+    # from the nearer tensor to the other: the smaller weight is the more exact one in float32
+    near, far, weight = (a, b, weights[1]) if weights[0] >= weights[1] else (b, a, weights[0])
+    if loops:
+        loops.toward(array(out), array(near), array(far), np.float32(weight))
     else:
-        _in_pieces(out.view(-1), [tensor.reshape(-1) for tensor in tensors], weights, dtype, buffer)
-
-
-def _in_pieces(
-    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
-) -> None:
-    size = buffer.numel()
-    spare = 0 if out.dtype == dtype else min(size, out.numel())
-    rounded = torch.empty(spare, dtype=dtype, device=out.device)
-    for start in range(0, out.numel(), size):
-        here = slice(start, min(start + size, out.numel()))
-        parts = [tensor[here] for tensor in tensors]
-        if out.dtype == dtype:
-            _write(out[here], parts, weights, buffer)
-            continue
-        values = rounded[: here.stop - start]
-        _write(values, parts, weights, buffer)
-        # on a CPU float16 to bfloat16 is four times as fast by way of float32
-        direct = torch.float32 in (out.dtype, dtype)
-        out[here].copy_(values if direct else buffer[: values.numel()].copy_(values))
-
-
-def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> None:
-    """Write the weighted sum in the dtype of `out`; without compiled loops, one piece at most of many."""
-    if _is_copy(weights):
-        out.copy_(tensors[0])
-    elif _is_fused(tensors, weights, out.dtype) and weights[0] == 1:
-        torch.addcmul(tensors[0], tensors[1], tensors[1].new_ones(()), value=weights[1], out=out)
-    elif _is_fused(tensors, weights, out.dtype):
-        # from the nearer tensor to the other: the smaller weight is the more exact one in float32
-        near, far = (0, 1) if weights[0] >= weights[1] else (1, 0)
-        torch.lerp(tensors[near], tensors[far], weights[far], out=out)
-    elif loops := _loops_for(out, tensors):
-        loops.weighted_total(array(out), addresses(tensors), np.array(weights, np.float32), array(tensors[0]))
-    else:
-        total = buffer[: tensors[0].numel()]
-        total.copy_(tensors[0]).mul_(weights[0])
-        for tensor, weight in zip(tensors[1:], weights[1:], strict=True):
-            # narrower floats are widened on the way; there are no sums of 8-bit ones
-            total.add_(tensor if tensor.element_size() > 1 else tensor.float(), alpha=weight)
-        out.copy_(total)
-
-
-def _is_copy(weights: Sequence[float]) -> bool:
-    return len(weights) == 1 and weights[0] == 1
-
-
-def _is_fused(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:
-    if len(tensors) != 2 or not (weights[0] == 1 or math.isclose(sum(weights), 1, rel_tol=1e-12)):
-        return False
-    return tensors[0].dtype == tensors[1].dtype == dtype and dtype in FUSED_DTYPES
+        torch.lerp(near, far, weight, out=out)
 
 
 def _loops_for(out: Tensor, tensors: Sequence[Tensor]) -> ModuleType | None:

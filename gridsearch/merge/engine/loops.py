@@ -141,6 +141,28 @@ def _end(out, total, values, weight):
 
 
 @_compiled
+def with_change(out, a, change, weight):
+    """Write `a` plus a weight times a change over `out`: `torch.addcmul`, which rounds the product too."""
+    for i in range(out.size):
+        out[i] = _narrow(_wide(change[i]) * weight + _wide(a[i]), out[i])
+
+
+@_compiled
+def toward(out, a, b, weight):
+    """Write what lies at this weight on the way from `a` to `b` over `out`: `torch.lerp`."""
+    if abs(weight) < np.float32(0.5):
+        _along(out, a, b, weight, a)
+    else:
+        _along(out, a, b, weight - ONE, b)
+
+
+@_compiled
+def _along(out, a, b, weight, start):
+    for i in range(out.size):
+        out[i] = _narrow(_fused(_wide(b[i]) - _wide(a[i]), weight, _wide(start[i])), out[i])
+
+
+@_compiled
 def scaled(out, values, scale):
     """Write `values` times `scale` over `out`; return the bits of the largest magnitude of `values`."""
     most = np.int32(0)

@@ -50,6 +50,25 @@ def test_a_sum_of_any_weights(dtype, wide, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sum_of_two_whatever_their_bits(dtype, monkeypatch):
+    """Infinities, NaN and subnormal values are among them; a NaN may be another NaN."""
+    generator = torch.Generator().manual_seed(0)
+    size = SIZE * dtype.itemsize
+    pair = [torch.randint(256, (size,), generator=generator).byte().view(dtype) for _ in range(2)]
+    pair[1][::5] = pair[0][::5]
+    assert all(float("inf") in one or dtype == torch.float32 for one in pair)
+
+    def merged(*weights):
+        made = blend(pair, weights, dtype)
+        assert made.isnan().any()
+        return torch.cat([made.isnan().to(dtype), made.where(~made.isnan(), 0)])
+
+    for far in (0.3, 0.5, 0.7, 1e-3, -0.3, -1.0, 2.5):  # from a half on it starts at the other
+        assert_alike(partial(merged, 1 - far, far), monkeypatch)
+        assert_alike(partial(merged, 1, far), monkeypatch)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_change_of_a_train_difference(dtype, monkeypatch):
     assert_alike(lambda: train_difference(*models(dtype))(WHOLE), monkeypatch)
 
