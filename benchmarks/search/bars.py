@@ -34,9 +34,10 @@ def summary(claims: pd.DataFrame) -> pd.DataFrame:
     found = groups.mean(numeric_only=True)
     found[list(SHARES)] *= 100
     found["most"], found["studies"] = 100 * groups["renders"].max(), groups.size()
-    stops = groups[["false_stops", "false_of"]].sum()
+    stops = groups[["false_stops", "false_of", "lost", "lost_of"]].sum()
     found["of"] = stops["false_of"]
     found["stopped"] = 100 * stops["false_stops"] / stops["false_of"].where(stops["false_of"] > 0)
+    found["lost"] = 100 * stops["lost"] / stops["lost_of"].where(stops["lost_of"] > 0)
     return found.reset_index()
 
 
@@ -116,7 +117,8 @@ def main() -> None:
     races = found.dropna(subset="stopped").sort_values("stopped", ascending=False)
     print("\n## Stopped of those as good as the best so far, most first\n")
     for row in races.head(8).to_dict("records"):
-        print(f"- {row['world']}, {row['how']}: {row['stopped']:.1f}% of {row['of']:.0f}")
+        here = f"of those as good on the cases at hand, {row['lost']:.1f}%"
+        print(f"- {row['world']}, {row['how']}: {row['stopped']:.1f}% of {row['of']:.0f}; {here}")
     print("\n## Chances\n", *calibration(claims), sep="\n")
 
 

@@ -2,31 +2,22 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.search.simulated import AXIS, RACED, number_of, raced, run_of, searched
 from benchmarks.search.worlds import RATIOS, Images, Truth, drawn, seeds_of, size_of, truth_of, world_of
-from gridsearch.experiment.tables import LOOK
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.window import Window, run_around
-from gridsearch.results.results import Results
 from gridsearch.score.score import SURVIVES
-from gridsearch.search.checks import FLAT_FROM
-from gridsearch.search.racing import Racing
-from gridsearch.search.samplers.certain import beyond_edges
-from gridsearch.search.samplers.glance import glances
-from gridsearch.search.samplers.window import Seen, at_edge, coarse_left, finest_of, make_axis, next_ratio
-from gridsearch.search.trial.outcome import SIDES
-from tests.helpers.made_up import results_of
 
 NEAR, EDGE, SAME = 0.02, 0.01, 1e-9
-AXIS = make_axis(0.0, 1.0, 0.01)
 
 
 @dataclass(frozen=True)
@@ -49,6 +40,7 @@ class Claim:
         near: both edges are within EDGE of those that all ratios give for the same cases.
         false_stops, false_of: of so many ratios truly as good as the best so far, those that a race stopped
             and no later trial drew whole.
+        lost, lost_of: the same of ratios that survive and are as good on the cases at hand, drawn whole.
     """
 
     renders: float
@@ -71,6 +63,8 @@ class Claim:
     near: float
     false_stops: float
     false_of: float
+    lost: float
+    lost_of: float
 
 
 NOTHING = dict.fromkeys(Claim.__annotations__, math.nan)
@@ -81,133 +75,23 @@ def claim_of(name: str, how: str, seed: int) -> Claim:
     world = world_of(name, np.random.default_rng([seed, 0]))
     truth = truth_of(world, np.random.default_rng([seed, 1]))
     images = drawn(world, *size_of(name), np.random.default_rng([seed, 2]))
-    counts, stops = np.full(len(RATIOS), images.verdicts.shape[1]), (0, 0)
+    counts, stops = np.full(len(RATIOS), images.verdicts.shape[1]), {}
     if how == "race":
-        return raced(images, truth, seed)
+        counts, stops = raced(images, truth, seed)
+        share = counts.sum() / (RACED * images.verdicts.shape[1])
+        return Claim(**NOTHING | stops | {"renders": share})
     if how == "window":
         counts, stops = searched(images, truth, [seed, 3])
     results = run_of(images, counts, np.random.default_rng([seed, 3]))
     return held(analyse(results, resamples=1000), images, counts, truth, stops)
 
 
-def order_of(images: Images, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The cases as a run draws them: one of every prompt in turn."""
-    seeds = np.bincount(images.prompts).max()
-    prompts = images.prompts.max() + 1
-    rounds = [rng.permutation(prompts) * seeds + turn for turn in range(seeds)]
-    return np.concatenate(rounds)
-
-
-def run_of(images: Images, counts: NDArray, rng: np.random.Generator) -> Results:
-    """The results of a run that drew the first `counts` images of each ratio; 0 where it drew none."""
-    order = order_of(images, rng)
-    at = np.repeat(np.arange(len(RATIOS)), counts)
-    case = np.concatenate([order[:count] for count in counts])
-    rows = pd.DataFrame({"trial": at, "ratio": RATIOS[at], "prompt": "x"})
-    rows["prompt_id"] = [f"p{images.prompts[one]}" for one in case]
-    rows["seed"], rows["verdict"], rows["defect"] = case, images.verdicts[at, case], images.defects[at, case]
-    found = results_of(Path("nowhere"), rows, ("ratio",))
-    stopped = found.trials["trial"].map(dict(enumerate(counts < len(order))))
-    found.trials["partial"] = stopped
-    found.trials.loc[stopped, "state"] = "PRUNED"
-    return found
-
-
-# -- a search
-
-
-def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray, tuple[int, int]]:
-    """How many images `window` draws at each ratio; how many ratios as good as the best so far stay stopped,
-    and of how many such."""
-    order = order_of(images, np.random.default_rng(seed))
-    counts, seen = np.zeros(len(RATIOS), dtype=int), []
-    stays: dict[int, bool] = {}
-    while not alike(images, counts, seed):
-        best, taken = leader(images, counts), [one.ratio for one in seen]
-        ratio, glance = next_ratio(seen, AXIS, finest_of(len(order))), 0
-        if ratio is None or ratio in coarse_left(taken, AXIS):
-            ratio = next(glances(seen, AXIS, len(order)), None) if ratio is None else ratio
-            glance = 1 if best is None else int((images.losses[best, order] < 1).argmax()) + 1
-        if ratio is None:
-            ratio, glance = next(beyond_edges(seen, AXIS), None), 0
-        if ratio is None:
-            break
-        at = _number(ratio)
-        race = racing(images, order, edges=True, glance=glance, at_edge=not glance and at_edge(seen, ratio))
-        counts[at] = drawn_of(images, order, at, counts, race)
-        if best is not None and truth.loss[at] <= truth.loss[best] and truth.sound[at] >= SURVIVES:
-            stays[at] = bool(counts[at] < len(order))
-        found = seen_at(images, order[: counts[at]], at, len(order))
-        seen.append(replace(found, glanced=found.partial and glance > 0 and counts[at] <= LOOK))
-    return counts, (sum(stays.values()), len(stays))
-
-
-def alike(images: Images, counts: NDArray, seed: Sequence[int]) -> bool:
-    """Whether all that was drawn is said to draw as well, which ends a search."""
-    drawn = np.flatnonzero(counts)
-    alive = [(images.verdicts[at] == "ok").mean() >= SURVIVES for at in drawn]
-    if len(drawn) < FLAT_FROM or not all(alive) or (counts[drawn] < images.verdicts.shape[1]).any():
-        return False
-    best = analyse(run_of(images, counts, np.random.default_rng(seed)), resamples=1000).best
-    return best is not None and best.plateau is not None and best.plateau.whole
-
-
-def seen_at(images: Images, drawn: NDArray, at: int, cases: int) -> Seen:
-    return Seen(
-        float(RATIOS[at]),
-        float((images.verdicts[at, drawn] == "ok").mean()),
-        _side(images.verdicts[at, drawn]) or float(np.median(images.dials[at, drawn])),
-        float(images.losses[at, drawn].mean()),
-        len(drawn) < cases,
-        prompts=len(np.unique(images.prompts[drawn])),
-    )
-
-
-def _side(verdicts: NDArray) -> float:
-    return float(np.mean([SIDES.get(verdict, 0) for verdict in verdicts.tolist()]))
-
-
-def leader(images: Images, counts: NDArray) -> int | None:
-    """The best whole trial by rank."""
-    whole = np.flatnonzero(counts == images.verdicts.shape[1])
-    return min(whole, key=lambda i: float(images.losses[i].mean()), default=None)
-
-
-def raced(images: Images, truth: Truth, seed: int) -> Claim:
-    """Thirty trials at random ratios, each raced against the best so far."""
-    order = order_of(images, np.random.default_rng([seed, 3]))
-    counts, stopped, good = np.zeros(len(RATIOS), dtype=int), 0, 0
-    for at in np.random.default_rng([seed, 4]).permutation(len(RATIOS))[:30]:
-        best = leader(images, counts)
-        counts[at] = drawn_of(images, order, at, counts, racing(images, order))
-        if best is not None and truth.loss[at] <= truth.loss[best] and truth.sound[at] >= SURVIVES:
-            good, stopped = good + 1, stopped + (counts[at] < len(order))
-    share = counts.sum() / (30 * len(order))
-    return Claim(**NOTHING | {"renders": share, "false_stops": stopped, "false_of": good})
-
-
-def racing(images: Images, order: NDArray, **how) -> Racing:
-    return Racing([str(images.prompts[case]) for case in order], **how)
-
-
-def drawn_of(images: Images, order: NDArray, at: int, counts: NDArray, race: Racing) -> int:
-    """How many images the race draws at a ratio in all."""
-    best, whole, drawn = leader(images, counts), int((counts == len(order)).sum()), int(counts[at])
-    own = images.losses[at, order]
-    other = {} if best is None else dict(enumerate(images.losses[best, order]))
-    while drawn < len(order):
-        drawn = min(drawn + LOOK, race.next_look(drawn, int((own[:drawn] < 1).sum())))
-        if race.why(dict(enumerate(own[:drawn])), other, whole):
-            break
-    return drawn
-
-
 # -- against the truth
 
 
-def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: tuple[int, int]) -> Claim:
+def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: dict[str, float]) -> Claim:
     """Hold an answer against the truth."""
-    known = {"renders": counts.sum() / images.verdicts.size, "false_stops": stops[0], "false_of": stops[1]}
+    known = stops | {"renders": counts.sum() / images.verdicts.size}
     best, survived = answer.best, (images.verdicts == "ok").mean(axis=1)
     alive = np.flatnonzero((survived >= SURVIVES) & (counts == images.verdicts.shape[1]))
     if truth.windows:
@@ -216,14 +100,14 @@ def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: t
         known["told"] = float(np.mean([any(_in(one, run) for one in named) for run in truth.windows]))
     if best is None or best.ratio is None:
         return Claim(**NOTHING | known)
-    ratio, at = best.ratio, _number(best.ratio)
+    ratio, at = best.ratio, number_of(best.ratio)
     places = [(one.low, one.high) for one in best.doubt.places]
     chances = best.doubt.chances
     if chances:
         likeliest = max(chances, key=lambda one: (one.chance, -abs(one.ratio - ratio)))
-        least = min(truth.loss[_number(one.ratio)] for one in chances)
+        least = min(truth.loss[number_of(one.ratio)] for one in chances)
         known["said"] = likeliest.chance
-        known["right"] = float(truth.loss[_number(likeliest.ratio)] <= least + MARGIN + SAME)
+        known["right"] = float(truth.loss[number_of(likeliest.ratio)] <= least + MARGIN + SAME)
     if places:
         near = AXIS.step / 2 + SAME  # the truth is read at every step
         inside = [((truth.bests >= low - near) & (truth.bests <= high + near)).any() for low, high in places]
@@ -272,10 +156,6 @@ def _near(window: Window | None, alive: NDArray, at: int) -> float:
 
 def _in(window: Window, run: NDArray) -> bool:
     return window.low.inside <= RATIOS[run[-1]] + SAME and window.high.inside >= RATIOS[run[0]] - SAME
-
-
-def _number(ratio: float) -> int:
-    return int(np.abs(RATIOS - ratio).argmin())
 
 
 # -- the table

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from benchmarks.search.claims import run_of
+from benchmarks.search.simulated import run_of
 from benchmarks.search.worlds import DRAW, drawn, size_of
 from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.analyse import analyse
