@@ -4,8 +4,8 @@
     python -m benchmarks.verdicts SET --measure        measure the same pictures again, after a metric changed
     python -m benchmarks.verdicts SET --fit            fit the gate, write its table, measure styles left out
     python -m benchmarks.verdicts SET                  the figures of the newcomers
-    python -m benchmarks.verdicts SET --outside --art FOLDER    draw, break and measure the outsiders alone
-    python -m benchmarks.verdicts SET --outside        their figures
+    python -m benchmarks.verdicts SET --visitors --art FOLDER    draw, break and measure the visitors alone
+    python -m benchmarks.verdicts SET --visitors       their figures
 
 SET is a folder that keeps the pictures and their metrics. One of art is described in
 `benchmarks.verdicts.art` and `benchmarks.verdicts.packages`; without it the set has drawn pictures and the
@@ -43,17 +43,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("set", type=Path)
     parser.add_argument("--art", type=Path)
-    for flag in ("--measure", "--fit", "--outside"):
+    for flag in ("--measure", "--fit", "--visitors"):
         parser.add_argument(flag, action="store_true")
     asked = parser.parse_args()
-    folder = asked.set / "outside" if asked.outside else asked.set
+    folder = asked.set / "visitors" if asked.visitors else asked.set
     measured = folder / "measured.json"
     if asked.measure or not measured.exists():
-        kept = kept_pictures(folder, asked.art, outside=asked.outside)
+        kept = kept_pictures(folder, asked.art, visiting=asked.visitors)
         measured.write_text(json.dumps([[asdict(e), asdict(measure(p))] for e, p in kept]))
     examples = [e for e in _read(measured) if _unknown(e.entry) or not _pale(e)]
     examples += with_references(examples)
-    if asked.fit and not asked.outside:
+    if asked.fit and not asked.visitors:
         known = [e for e in examples if not _unknown(e.entry)]
         show_left_out(known)
         write_gate(fitted(known), TABLE)
@@ -61,7 +61,7 @@ def main() -> None:
     for title, has in (("without a reference", False), ("with a reference", True)):
         chosen = [e for e in examples if _unknown(e.entry) and (e.reference is not None) == has]
         judged = [(e, score_of(e.metrics, _band(e))) for e in chosen]
-        who = "outsiders" if asked.outside else "newcomers"
+        who = "visitors" if asked.visitors else "newcomers"
         _show(f"{who}, {title}, by style", judged, lambda e: e.entry.style)
         _show(f"{who}, {title}, by damage", judged, lambda e: e.entry.kind)
 
@@ -73,7 +73,7 @@ def _read(path: Path) -> list[Example]:
 
 def _unknown(entry: Entry) -> bool:
     """Return whether the gate was not fitted to it."""
-    return entry.newcomer or entry.outsider
+    return entry.newcomer or entry.visitor
 
 
 def _pale(example: Example) -> bool:

@@ -1,7 +1,7 @@
-"""The set of pictures: sound ones by style, each also broken in some ways; and newcomers and outsiders.
+"""The set of pictures: sound ones by style, each also broken in some ways; and newcomers and visitors.
 
 The gate is fitted to all but these two, whose styles, sources and damages are others. A sound picture is
-there a second time, framed and exposed otherwise, unless it is of PACKAGES, a newcomer or an outsider. They
+there a second time, framed and exposed otherwise, unless it is of PACKAGES, a newcomer or a visitor. They
 are broken at 640 px at most, those of packages at 512 px, and kept reduced to the working size, at which they
 are measured.
 """
@@ -22,9 +22,10 @@ from benchmarks.verdicts.breaking import (
     BY_ARRIVALS,
     BY_FATES,
     BY_FITTED,
-    BY_MISHAPS,
+    BY_HARMS,
     BY_RUINS,
     BY_WRECKS,
+    CHANGED,
     HARD,
     Breaking,
     shows,
@@ -33,11 +34,11 @@ from benchmarks.verdicts.breaking import (
 from benchmarks.verdicts.fields import Drawing, as_jpeg, framed_size
 from benchmarks.verdicts.manners import MANNERS, graded
 from benchmarks.verdicts.newcomers import NEWCOMERS, newcomer
-from benchmarks.verdicts.outside import OUTSIDE, outside_packages
-from benchmarks.verdicts.outsiders import OUTSIDERS
 from benchmarks.verdicts.packages import KEPT_BACK, PACKAGES, in_packages
 from benchmarks.verdicts.strangers import STRANGERS, stranger
 from benchmarks.verdicts.styles import ASPECTS, QUALITIES, STYLES, drawn
+from benchmarks.verdicts.visiting import VISITING, visiting_packages
+from benchmarks.verdicts.visitors import VISITORS
 from benchmarks.verdicts.wrecks import wrecked
 from gridsearch.score.measure import measure, working_copy
 from tests.helpers.pictures import scene, to_bytes
@@ -46,9 +47,9 @@ SEEDS = range(100, 110)  # pictures of each drawn style
 MORE_SEEDS = range(500, 504)  # of each manner
 GRADED_SEEDS = range(200, 204)  # of each style, graded
 STRANGER_SEEDS = NEWCOMER_SEEDS = range(5)
-OUTSIDER_SEEDS = range(6)
+VISITOR_SEEDS = range(6)
 SCENES = range(300, 318)  # seeds of the tests' and the calibration's drawings
-OUTSIDER_SIDES = (256, 320, 384, 448, 512, 512, 512)
+VISITOR_SIDES = (256, 320, 384, 448, 512, 512, 512)
 MORE_SIDES = (192, 256, 320, 384, 512, 512, 640, 768, 1024)
 INDEX = "index.json"
 LARGEST, LARGEST_OF_PACKAGES = 640, 512  # px a side, of one that is broken
@@ -69,9 +70,9 @@ class Entry:
         return self.style in NEWCOMERS or self.style.removeprefix("package ") in KEPT_BACK
 
     @property
-    def outsider(self) -> bool:
-        """The same of the set that came after the newcomers."""
-        return self.style in OUTSIDERS or self.style.removeprefix("package ") in OUTSIDE
+    def visitor(self) -> bool:
+        """The same of the set that came last."""
+        return self.style in VISITORS or self.style.removeprefix("package ") in VISITING
 
 
 def sound_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
@@ -123,14 +124,14 @@ def newcomers(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
             yield Entry(f"{style} {seed}", style, ""), newcomer(style, seed)
 
 
-def outsiders(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
+def visitors(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
     """The same of further styles, and of packages whose pictures a rule alone chose."""
-    for seed in OUTSIDER_SEEDS:
-        for style, draw in OUTSIDERS.items():
-            rng = np.random.default_rng([5, seed, *style.encode()])
-            picture = to_bytes(draw(framed_size(rng, OUTSIDER_SIDES, ASPECTS), rng))
+    for seed in VISITOR_SEEDS:
+        for style, draw in VISITORS.items():
+            rng = np.random.default_rng([6, seed, *style.encode()])
+            picture = to_bytes(draw(framed_size(rng, VISITOR_SIDES, ASPECTS), rng))
             yield Entry(f"{style} {seed}", style, ""), as_jpeg(picture, int(rng.choice(QUALITIES)))
-    for style, name, picture in outside_packages(art):
+    for style, name, picture in visiting_packages(art):
         yield Entry(f"{style} {name}", style, ""), picture
 
 
@@ -141,17 +142,19 @@ def _graded(style: str, draw: Drawing, seed: int) -> np.ndarray:
     return as_jpeg(picture, int(rng.choice(QUALITIES)))
 
 
-def kept_pictures(folder: Path, art: Path | None, *, outside: bool) -> Iterator[tuple[Entry, np.ndarray]]:
+def kept_pictures(folder: Path, art: Path | None, *, visiting: bool) -> Iterator[tuple[Entry, np.ndarray]]:
     """Entries with their working copies, uint8 (H, W, 3), from the folder; drawn where it has none.
 
     Args:
-        outside: whether they are the outsiders, or all others.
+        visiting: whether they are the visitors, or all others.
     """
     index = folder / INDEX
     if not index.exists():
         folder.mkdir(parents=True, exist_ok=True)
         entries = []
-        for number, (entry, picture) in enumerate(outside_pictures(art) if outside else known_pictures(art)):
+        for number, (entry, picture) in enumerate(
+            visiting_pictures(art) if visiting else known_pictures(art)
+        ):
             Image.fromarray(picture).save(folder / f"{number:05}.png", compress_level=1)
             entries.append(asdict(entry))
         index.write_text(json.dumps(entries))
@@ -159,11 +162,11 @@ def kept_pictures(folder: Path, art: Path | None, *, outside: bool) -> Iterator[
         yield Entry(**fields), np.asarray(Image.open(folder / f"{number:05}.png"))
 
 
-def outside_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
-    """Entries with their working copies, uint8 (H, W, 3), of the outsiders."""
-    for entry, picture in outsiders(art):
+def visiting_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
+    """Entries with their working copies, uint8 (H, W, 3), of the visitors."""
+    for entry, picture in visitors(art):
         yield entry, working_copy(picture)
-        yield from _broken(entry, picture, BY_MISHAPS, LARGEST_OF_PACKAGES)
+        yield from _broken(entry, picture, BY_HARMS, LARGEST_OF_PACKAGES)
 
 
 def known_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
@@ -220,6 +223,8 @@ def _broken(
             continue
         made = wrecked(reduced, ways[kind][1], str(kind), far, seed)
         made = made if ways[kind][0] == "noise" else gaussian_filter(made, (soft, soft, 0))
+        if breaking is BY_HARMS and np.square(made - reduced.astype(np.float32)).mean() < CHANGED**2:
+            continue
         copy = working_copy(as_jpeg(made, quality))
         if shows(entry.style, str(kind), sound, measure(copy)):
             yield Entry(f"{entry.name}|{kind}", entry.style, str(kind)), copy
