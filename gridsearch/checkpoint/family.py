@@ -7,6 +7,7 @@ between them is all in a `Family`: names of keys, blocks, settings. `ldm` has th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +109,17 @@ class Family:
         """The file with the shapes of a checkpoint for those configs: key -> shape."""
         return self.folder / "shapes.json"
 
-    @property
+    @cached_property
     def parts(self) -> dict[str, str]:
         """The parts that may lie in files of their own -> how their keys begin in a whole model."""
         return {"unet": UNET, **{one.part: one.prefix for one in self.text_encoders}, "vae": VAE}
 
-    @property
+    @cached_property
     def components(self) -> dict[str, str]:
         """Component -> how its keys begin, in the order in which a merged file holds them."""
         return {"unet": UNET, **{one.selector: one.prefix for one in self.text_encoders}, "vae": VAE}
 
-    @property
+    @cached_property
     def pipeline_parts(self) -> dict[str, str]:
         """diffusers' name of each model in a pipeline -> the part."""
         return {"unet": "unet", "vae": "vae", **{one.component: one.part for one in self.text_encoders}}

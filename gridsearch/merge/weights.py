@@ -12,7 +12,7 @@ import torch
 from gridsearch.base.machine import FreeMemory
 from gridsearch.checkpoint.family import FIRST_CONV, VAE
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo
-from gridsearch.checkpoint.ldm.keys import component_of, is_position_ids, is_text, is_vae
+from gridsearch.checkpoint.ldm.keys import is_position_ids, is_text, is_vae
 from gridsearch.checkpoint.ldm.recognise import merged_keys, own_keys
 from gridsearch.checkpoint.ldm.shapes import check_file, parameter_rows
 from gridsearch.experiment.recipe import MERGED, Recipe
@@ -132,12 +132,12 @@ def outline(recipe: Recipe, parents: Parents, dtype: str | None = None) -> dict[
     checkpoints = parents.checkpoints
     first = checkpoints[recipe.merged_models()[0]]
     text = checkpoints.get(recipe.components.text_encoders, first)
-    vae, family = _vae_givers(recipe, parents)[0], recipe.its_family
+    vae = _vae_givers(recipe, parents)[0]
     infos = {
         key: TensorInfo("I64", info.shape) if is_position_ids(key) else as_written(info, dtype)
-        for component, prefix in family.components.items()
+        for prefix in recipe.its_family.components.values()
         for key, info in own_keys(vae if is_vae(prefix) else text if is_text(prefix) else first).items()
-        if component_of(key, family) == component
+        if key.startswith(prefix)
     }
     if conv := infos.get(FIRST_CONV):
         channels = step_channels(recipe, checkpoints)[recipe.merge[-1].name]

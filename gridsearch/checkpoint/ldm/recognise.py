@@ -12,7 +12,6 @@ from gridsearch.checkpoint.ldm.keys import (
     EDM_MARKERS,
     MARKERS,
     UNDRAWN,
-    component_of,
     is_position_ids,
     is_vae,
 )
@@ -126,9 +125,10 @@ def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 def own_keys(checkpoint: Checkpoint) -> dict[str, TensorInfo]:
     """Return the keys that belong to a model's components, without leftovers of training."""
-    stray, family = set(stray_keys(checkpoint)) - UNDRAWN, family_of(checkpoint)
+    stray = set(stray_keys(checkpoint)) - UNDRAWN
+    components = tuple(family_of(checkpoint).components.values())
     found = checkpoint.tensors.items()
-    return {key: info for key, info in found if component_of(key, family) and key not in stray}
+    return {key: info for key, info in found if key.startswith(components) and key not in stray}
 
 
 def has_vae(checkpoint: Checkpoint) -> bool:

@@ -1,5 +1,6 @@
 """best.json: the answer, with all that is needed to merge it again."""
 
+import functools
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
@@ -52,6 +53,7 @@ class SettingSource(TypedDict):
     source: str
 
 
+@functools.cache
 def _best_model() -> Any:
     """Return the type of best.json. The best slice's fields are missing where no trial can be the best."""
     curve = _fields(Slice, Doubt, without=("doubt",))
