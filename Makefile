@@ -12,14 +12,15 @@ help:  ## what can be made
 demo: .venv/installed  ## install into .venv, run the toy sweep, write results/toy/report.html
 	$(BIN)/gridsearch run experiments/toy.toml
 
+# Compiled modules are kept whatever the user's settings: each process of the tests would compile all of them again.
 test: .venv/test-installed  ## run the tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 fuzz: .venv/test-installed  ## all doors for files of strangers: 10,000 checkpoints, 10,000 experiments, 2,000 pictures (ten minutes)
 	HF_HUB_OFFLINE=1 GRIDSEARCH_FUZZ=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/fuzz
 
 nights: .venv/test-installed  ## tests of whole nights: lost databases, full disks, dead workers (20 minutes; PostgreSQL and root)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m night
+	HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m night
 
 lint: .venv/test-installed  ## look for mistakes, unformatted code and wrong types
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from gridsearch.app.live_report import LiveReport
+from gridsearch.app.processes import modules_loading
 from gridsearch.checkpoint.ldm import shapes
 from tests.helpers.browser import chromium, visit  # noqa: F401  fixtures
 from tests.helpers.checkpoints import save  # noqa: F401
@@ -49,6 +50,13 @@ os.environ["XDG_CACHE_HOME"] = _cache.name
 os.environ["XDG_DATA_HOME"] = str(Path(_cache.name) / "data")
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while tests are, nor ever look for it in the modules that they import."""
+    with modules_loading():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

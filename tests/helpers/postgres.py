@@ -146,9 +146,12 @@ class Postgres:
 
     def seconds(self) -> float:
         """Of processors, that the server and its sessions have taken."""
-        server = psutil.Process(self.process.pid)
-        times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
-        return sum(one.user + one.system for one in times)
+        server, total = psutil.Process(self.process.pid), 0.0
+        for process in (server, *server.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a session may have ended just now
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
 
     def _place(self, database: str) -> dict:
         return {

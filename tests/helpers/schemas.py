@@ -1,12 +1,13 @@
 """The schemas of documents, ready to hold documents against."""
 
+import functools
 import json
 
 from jsonschema import Draft202012Validator
 
-from gridsearch.app.cli.schemas import DOCUMENTS, json_schema
+from gridsearch.app.cli.schemas import json_schema
 
-SCHEMAS = {name: json_schema(name) for name in DOCUMENTS}
+schema = functools.cache(json_schema)
 
 
 def read(text: str):
@@ -20,5 +21,5 @@ def read(text: str):
 
 def require_valid(document, name: str):
     """Return the document, where it is as the schema says."""
-    Draft202012Validator(SCHEMAS[name]).validate(document)
+    Draft202012Validator(schema(name)).validate(document)
     return document

@@ -1,5 +1,7 @@
 """Where memory is short: smaller batches, then tiles; and a VAE that overflows is not believed."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -15,9 +17,15 @@ from tests.helpers.settings import sampling
 CASES = [Case(f"p{seed}", "a circle", "", seed) for seed in range(1, 8)]
 
 
-@pytest.fixture
-def renderer(toy):
+@pytest.fixture(scope="module")
+def loaded(toy):
     return load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float32"))
+
+
+@pytest.fixture
+def renderer(loaded):
+    """One that a test may change."""
+    return copy.deepcopy(loaded)
 
 
 def fits(module, monkeypatch, most, name="forward"):

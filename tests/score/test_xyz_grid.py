@@ -126,10 +126,9 @@ Z_GRIDS = [
 def test_the_sub_grids_of_a_z_axis_are_cut_each_on_its_own(columns, rows, sheets, margin, labelled):
     image, boxes = z_grid(columns, rows, sheets, margin=margin, row_labels=labelled)
     pixels = np.asarray(image)
-    for name in (NAME.format(*image.size), "xyz_grid-0007.png"):
+    for name in ("xyz_grid-0007.png", NAME.format(*image.size)):
         found = {(cell.z, cell.row, cell.column): cell.rgb for cell in cut_grid(pixels, name)}
         assert found.keys() == boxes.keys()
-    found = {(cell.z, cell.row, cell.column): cell.rgb for cell in cut_grid(pixels, NAME.format(*image.size))}
     for place, (left, top, right, bottom) in boxes.items():
         np.testing.assert_array_equal(found[place], pixels[top:bottom, left:right])
 

@@ -8,13 +8,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from PIL import Image
 
+from gridsearch.app.cli.schemas import DOCUMENTS
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer, FrontPoint, Neighbour, Unmasked
 from gridsearch.results.analysis.best_json import best_dict
 from tests.helpers.experiments import GOOD
 from tests.helpers.made_up import make_results
 from tests.helpers.program import gridsearch
-from tests.helpers.schemas import SCHEMAS, read, require_valid
+from tests.helpers.schemas import read, require_valid, schema
 from tests.helpers.stored import stored_run
 
 
@@ -30,8 +31,8 @@ def night(toy, tmp_path_factory):
 
 
 def test_the_schemas_are_schemas():
-    for schema in SCHEMAS.values():
-        Draft202012Validator.check_schema(schema)
+    for name in DOCUMENTS:
+        Draft202012Validator.check_schema(schema(name))
 
 
 def test_a_schema_refuses_what_it_does_not_know():
@@ -39,17 +40,17 @@ def test_a_schema_refuses_what_it_does_not_know():
         require_valid({"event": "note", "text": "x", "more": 1}, "event")
 
 
-def parts(schema):
+def parts(of):
     """The schema and all that lies inside it."""
-    if isinstance(schema, dict):
-        yield schema
-    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+    if isinstance(of, dict):
+        yield of
+    for inner in of.values() if isinstance(of, dict) else of if isinstance(of, list) else ():
         yield from parts(inner)
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_key_of_a_document_is_required_and_no_other_is_allowed(name):
-    objects = [part for part in parts(SCHEMAS[name]) if isinstance(part.get("properties"), dict)]
+    objects = [part for part in parts(schema(name)) if isinstance(part.get("properties"), dict)]
     for part in objects:
         assert set(part["required"]) == set(part["properties"]), part["title"]
         assert part["additionalProperties"] is (part["title"] == "FileRecord"), part["title"]
@@ -57,7 +58,7 @@ def test_every_key_of_a_document_is_required_and_no_other_is_allowed(name):
 
 def test_a_schema_is_printed():
     done = gridsearch("schema", "best")
-    assert (done.returncode, read(done.stdout)) == (0, SCHEMAS["best"])
+    assert (done.returncode, read(done.stdout)) == (0, schema("best"))
     done = gridsearch("schema", "worst")
     assert done.returncode == 2
     assert "'worst'" in done.stderr
