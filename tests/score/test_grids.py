@@ -11,6 +11,8 @@ from gridsearch.score.measure import measure
 from gridsearch.score.score import score
 from tests.helpers.pictures import KEPT, LABELS, REFERENCE, cells, needs_grids
 
+pytestmark = pytest.mark.usefixtures("measured_once")
+
 FAMILY = {
     "h": {"ok"},
     "b": {"blank"},

@@ -1,10 +1,8 @@
 """Verdict, defect and dial of pictures that are broken on purpose."""
 
 from dataclasses import asdict
-from functools import cache
 from math import hypot, isfinite, isnan
 from re import fullmatch
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,21 +17,11 @@ from gridsearch.score.verdict import VERDICTS, usable_reference
 from gridsearch.search.trial.outcome import Outcome
 from tests.helpers.pictures import gained, grey, scene, to_bytes
 
+pytestmark = pytest.mark.usefixtures("measured_once")
+
 SIZES = (64, 512)
 BANDS = {size: band_of([measure(scene(size, seed)) for seed in range(8)]) for size in SIZES}
 PICTURES = {size: [scene(size, seed) for seed in range(20, 26)] for size in SIZES}
-
-
-@cache
-def _metrics(shape, pixels):
-    return measure(np.frombuffer(pixels, np.uint8).reshape(shape))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _measure_once():
-    """Keep the metrics of a picture: most are held against several bands here."""
-    with patch("gridsearch.score.score.measure", lambda rgb: _metrics(rgb.shape, rgb.tobytes())):
-        yield
 
 
 def noise(size):
