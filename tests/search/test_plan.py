@@ -81,7 +81,9 @@ def test_too_small_a_disk_is_said_before_the_night(demo, tmp_path, monkeypatch):
         make_plan(demo, tmp_path)
 
 
-def test_a_plan_says_what_is_left_and_refuses_what_a_run_refuses(toy, tmp_path):
+def test_a_plan_says_what_is_left_and_refuses_what_a_run_refuses(toy, tmp_path, monkeypatch):
+    # the speed of a busy machine would differ from one plan to the next
+    monkeypatch.setattr(gridsearch.search.plan, "seconds_per_image", lambda *_: 1.0)
     asked = experiment(toy, search={"sampler": "grid"})
     facts = prepare(asked, FILE, tmp_path, lambda *_: lambda _: None).facts
     places = {"ratio": FloatDistribution(0.0, 1.0, step=0.25)}
