@@ -29,7 +29,7 @@ from gridsearch.merge.engine.collapse import (
 )
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
-from gridsearch.merge.engine.methods import CHANGES, is_sum
+from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, is_sum
 from gridsearch.merge.engine.sources import FileSource, Residence, greatest_values, residence
 from gridsearch.merge.parents import Parents
 
@@ -202,7 +202,7 @@ def _kept_steps(recipe: Recipe, varies: Mapping[str, frozenset[str]]) -> tuple[i
         step = steps[name]
         if any(one in CHANGES and not is_sum(one, step.numbers()) for one in step.methods()):
             changes.add(name)
-        elif not varies[name] and not step.is_linear() and not is_sum(step.method, step.numbers()):
+        elif not varies[name] and step.method in FUNCTIONS and not is_sum(step.method, step.numbers()):
             wholes.add(name)
             continue
         for used in (one for names in step.candidates() for one in names if one in steps):

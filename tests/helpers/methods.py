@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gridsearch.experiment.methods import METHODS, Step
 from gridsearch.merge.engine.formulas.products import products
-from gridsearch.merge.engine.linear import blend, pieces
-from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, SUMS, factors, is_sum
+from gridsearch.merge.engine.linear import MadeHere, blend, pieces
+from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, MADE_HERE, SUMS, factors, is_sum
 
 
 def merged(method: str, *tensors: Tensor, **numbers: Any) -> Tensor:
@@ -22,11 +22,15 @@ def merged(method: str, *tensors: Tensor, **numbers: Any) -> Tensor:
         return blend(tensors, factors(method, products(tensors), numbers), torch.float32)
     if method in FUNCTIONS:
         return FUNCTIONS[method](*tensors, **numbers)
+    if method in MADE_HERE:
+        return blend(
+            [tensors[0], MadeHere(tensors, MADE_HERE[method][0])], [1.0, numbers["ratio"]], torch.float32
+        )
     ratio, piece = numbers.pop("ratio"), CHANGES[method](*tensors, **numbers)
     change = torch.cat([piece(here) for here in pieces(tensors[0])])
     return tensors[0].add(change.view(tensors[0].shape), alpha=ratio)
 
 
 WHOLE: dict[str, Callable[..., Tensor]] = {
-    method: partial(merged, method) for method in {**SUMS, **CHANGES, **FUNCTIONS}
+    method: partial(merged, method) for method in {**SUMS, **CHANGES, **MADE_HERE, **FUNCTIONS}
 }

@@ -2,8 +2,8 @@
 
 A step of a method in `SUMS` is a sum of its inputs. One of a method in `CHANGES` adds ratio times a change
 that no ratio changes to its first input, and so does an adapter. The change is kept in the file's dtype: to
-add it takes as long as to merge two models. Other methods are functions of whole tensors, which are kept in
-float32 where nothing in them is searched.
+add it takes as long as to merge two models. A method's in `MADE_HERE` is made wherever it is added. Other
+methods are functions of whole tensors, which are kept in float32 where nothing in them is searched.
 """
 
 import math
@@ -19,8 +19,8 @@ from gridsearch.merge.engine.collapse import SUM, Node, Terms
 from gridsearch.merge.engine.formulas.elections import ChangeAt
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.kept import Kept
-from gridsearch.merge.engine.linear import blend, greatest, not_finite, pieces, scaled_into
-from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, factors, is_sum
+from gridsearch.merge.engine.linear import Addend, MadeHere, blend, greatest, not_finite, pieces, scaled_into
+from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, MADE_HERE, factors, is_sum
 from gridsearch.merge.engine.shelf import Change
 
 MOST_HALF = torch.finfo(torch.float16).max
@@ -65,11 +65,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Summand:
-    """A tensor with its factor, and the largest absolute value in it, where that is known."""
+    """A tensor with its factor, and the largest absolute value in it; infinity where that is not known."""
 
-    tensor: Tensor
+    tensor: Addend
     weight: float
-    greatest: float | None = None
+    greatest: float = math.inf
 
 
 # Summands by what they are, so that no tensor is read twice.
@@ -104,6 +104,11 @@ def _added(sums: Iterable[Sum], weights: Iterable[float]) -> Sum:
     return {label: one for label, one in found.items() if one.weight} or found
 
 
+def upper_bound(found: Sum) -> float:
+    """Return what no value of a sum exceeds; infinity where that is not known."""
+    return sum(abs(one.weight) * one.greatest for one in found.values())
+
+
 def needed_sources(
     terms: Terms, key: str, adapters: Collection[str], kept: Kept, dtype: torch.dtype
 ) -> set[str]:
@@ -123,7 +128,7 @@ def _of(source: str | Node, work: Work) -> Sum:
     if isinstance(source, Node) and source.method != ADAPTER:
         return _of_node(source, work)
     if isinstance(source, str) and source not in work.adapters:
-        known = work.greatest.get(source, {}).get(work.key)
+        known = work.greatest.get(source, {}).get(work.key, math.inf)
         return {source: Summand(_read(source, work), 1.0, known)}
     lasting = isinstance(source, str) or not source.varies
     return _kept((source, work.dtype), lambda: _of_adapter(source, work), 1.0, work, lasting)
@@ -155,6 +160,8 @@ def _of_node(node: Node, work: Work) -> Sum:
         parts = [summands(own, inner) for own in node.inputs]
         known = work.kept.find(work.key, node.inputs, lambda: products([_tensor(own, work) for own in parts]))
         return _added(parts, factors(node.method, known, numbers))
+    if node.method in MADE_HERE:
+        return _of_made(node, work)
     if node.method in CHANGES:
         first, ratio = summands(node.inputs[0], work), numbers.pop("ratio")
         lasting, label = node.varies <= {"ratio"}, _label(node, work.dtype)
@@ -164,6 +171,16 @@ def _of_node(node: Node, work: Work) -> Sum:
         return {node: Summand(_computed(node, inner), 1.0)}
     made = work.kept.find(work.key, node, lambda: _whole(node, replace(inner, kept=Kept())), lasting=True)
     return {node: Summand(made.tensor.to(work.buffer.device), 1.0, made.greatest)}
+
+
+def _of_made(node: Node, work: Work) -> Sum:
+    """Return a step's first input with ratio times a change that is made where it is added."""
+    inner = replace(work, dtype=torch.float32)
+    first, *others = (summands(own, inner if i else work) for i, own in enumerate(node.inputs))
+    add, most = MADE_HERE[node.method]
+    made = MadeHere([_tensor(own, work) for own in (first, *others)], add)
+    change = Summand(made, dict(node.numbers)["ratio"], most * sum(map(upper_bound, others)))
+    return _added([first, {_label(node, work.dtype): change}], [1.0, 1.0])
 
 
 def _computed(node: Node, work: Work) -> Tensor:
@@ -192,7 +209,7 @@ def _of_step(
 def _tensor(found: Sum, work: Work) -> Tensor:
     """Return a sum as one tensor, in float32 unless it is just a tensor of a file's."""
     each = list(found.values())
-    if len(each) == 1 and each[0].weight == 1:
+    if len(each) == 1 and each[0].weight == 1 and isinstance(each[0].tensor, Tensor):
         return each[0].tensor
     return blend([one.tensor for one in each], [one.weight for one in each], torch.float32, work.buffer)
 

@@ -5,8 +5,9 @@ cache, on one small buffer that is kept.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -34,6 +35,40 @@ def pieces(tensor: Tensor) -> Iterator[slice]:
     yield slice(last, tensor.numel())
 
 
+@dataclass(frozen=True)
+class MadeHere:
+    """A tensor that is a function of others, element by element, and is made wherever it is added.
+
+    Attributes:
+        tensors: on one device, of the shape of what is made.
+        add: writes `base + weight * made` over `out`, by add(out, base, weight, *tensors), all of them flat.
+    """
+
+    tensors: Sequence[Tensor]
+    add: Callable[..., None]
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.tensors[0].shape
+
+    @property
+    def ndim(self) -> int:
+        return self.tensors[0].ndim
+
+    @property
+    def device(self) -> torch.device:
+        return self.tensors[0].device
+
+    def __getitem__(self, rows: slice) -> "MadeHere":
+        return MadeHere([one[rows] for one in self.tensors], self.add)
+
+    def reshape(self, *shape: int) -> "MadeHere":
+        return MadeHere([one.reshape(*shape) for one in self.tensors], self.add)
+
+
+Addend = Tensor | MadeHere
+
+
 def new_buffer(device: torch.device | str = "cpu") -> Tensor:
     """Allocate the memory for one piece of a sum; a thread needs its own."""
     # Freed at once: from then on glibc keeps freed temporaries of up to this size, instead of giving each
@@ -43,7 +78,7 @@ def new_buffer(device: torch.device | str = "cpu") -> Tensor:
 
 
 def blend(
-    tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor | None = None
+    tensors: Sequence[Addend], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor | None = None
 ) -> Tensor:
     """Return the weighted sum of same-shaped tensors as a new one in `dtype`, rounded once."""
     out = torch.empty(tensors[0].shape, dtype=dtype, device=tensors[0].device)
@@ -52,7 +87,7 @@ def blend(
 
 
 def blend_into(
-    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
+    out: Tensor, tensors: Sequence[Addend], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
 ) -> None:
     """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast."""
     if not out.is_contiguous():
@@ -78,8 +113,12 @@ def _slices(out: Tensor, buffer: Tensor) -> Iterator[slice]:
         yield slice(start, min(start + size, out.numel()))
 
 
-def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> None:
+def _write(out: Tensor, addends: Sequence[Addend], weights: Sequence[float], buffer: Tensor) -> None:
     """Write the weighted sum of flat tensors in the dtype of `out`."""
+    tensors = [one for one in addends if isinstance(one, Tensor)]
+    if len(tensors) < len(addends):
+        _write_made(out, addends, weights, buffer)
+        return
     loops = _loops_for(out, tensors)
     if len(weights) == 1 and weights[0] == 1:
         out.copy_(tensors[0])
@@ -96,6 +135,23 @@ def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buf
                 part = tensor[here] if tensor.element_size() > 1 else tensor[here].float()
                 total.add_(part, alpha=weight)
             out[here].copy_(total)
+
+
+def _write_made(out: Tensor, addends: Sequence[Addend], weights: Sequence[float], buffer: Tensor) -> None:
+    """Write a sum of which some addends are made here: they are added to the sum of the others."""
+    tensors = [(one, weight) for one, weight in zip(addends, weights, strict=True) if isinstance(one, Tensor)]
+    made = [(one, weight) for one, weight in zip(addends, weights, strict=True) if isinstance(one, MadeHere)]
+    if len(made) == len(tensors) == tensors[0][1] == 1:
+        (last, weight), (base, _) = made[0], tensors[0]
+        last.add(out, base, weight, *last.tensors)
+        return
+    for here in pieces(out):
+        total = torch.zeros(here.stop - here.start, device=out.device)
+        if tensors:
+            _write(total, [one[here] for one, _ in tensors], [weight for _, weight in tensors], buffer)
+        for one, weight in made:
+            target = out[here] if one is made[-1][0] else total
+            one.add(target, total, weight, *one[here].tensors)
 
 
 def _is_pair(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:

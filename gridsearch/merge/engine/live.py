@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.merge.engine.collapse import Terms
-from gridsearch.merge.engine.evaluate import Source, Summand, Work, adapters_in, needed_sources, summands
+from gridsearch.merge.engine.evaluate import Source, Work, adapters_in, needed_sources, summands, upper_bound
 from gridsearch.merge.engine.kept import Kept
 from gridsearch.merge.engine.linear import blend_into, new_buffer, require_finite, single_threaded
 from gridsearch.merge.engine.sources import LoadedSource
@@ -105,17 +105,17 @@ def _work(
 
 
 def _write(live: Live, terms: Terms, work: Work) -> None:
-    found = summands(terms, work).values()
-    weights = [one.weight for one in found]
+    found = summands(terms, work)
+    weights = [one.weight for one in found.values()]
     for part in live.parts[work.key]:
-        rows = [one.tensor[part.rows] if one.tensor.ndim else one.tensor for one in found]
+        rows = [one.tensor[part.rows] if one.tensor.ndim else one.tensor for one in found.values()]
         view = merged_in(part.view, work.buffer.device)
         blend_into(view, rows, weights, work.dtype, work.buffer)
         if view is not part.view:
             with _ONE_COPY:
                 part.view.copy_(view)
     kept_in = [work.dtype, *(part.view.dtype for part in live.parts[work.key])]
-    if not _bounded(found, min(torch.finfo(dtype).max for dtype in kept_in)):
+    if not upper_bound(found) < min(torch.finfo(dtype).max for dtype in kept_in):
         for part in live.parts[work.key]:
             require_finite(part.view, work.key)
     live.holds[work.key] = terms
@@ -127,16 +127,6 @@ def merged_in(view: Tensor, device: torch.device) -> Tensor:
     That GPU knows no float64, and rounds in its own ways.
     """
     return view if view.device == device else torch.empty_like(view, device=device)
-
-
-def _bounded(found: Iterable[Summand], most: float) -> bool:
-    """Return whether no value can overflow, by the largest values of the summands."""
-    bound = 0.0
-    for one in found:
-        if one.greatest is None:
-            return False
-        bound += abs(one.weight) * one.greatest
-    return bound < most
 
 
 # -- the staging of sources to a GPU: the next key is copied while this one is merged

@@ -232,13 +232,14 @@ def _products_of_two(a, b):
 
 
 @_compiled
-def trained_difference(out, a, b, c):
-    """Write the change of `pieces.train_difference` over `out`."""
+def add_trained(out, base, weight, a, b, c):
+    """Do what `pieces.add_train_difference` does."""
     for i in range(out.size):
         goal = _wide(b[i])
         trained, away = goal - _wide(c[i]), abs(goal - _wide(a[i]))
         mask = away / (abs(trained) + away)
-        out[i] = (mask if mask <= 1 else ZERO) * trained * np.float32(1.8)
+        change = (mask if mask <= 1 else ZERO) * trained * np.float32(1.8)
+        out[i] = _narrow(_fused(change, weight, _wide(base[i])), out[i])
 
 
 @_compiled

@@ -1,8 +1,9 @@
-"""The non-linear methods by name, in three forms.
+"""The non-linear methods by name, in four forms.
 
 A method in `SUMS` is a sum of its models, with factors from their dot products. One in `CHANGES` adds `ratio`
-times a change to its first model. `FUNCTIONS` has functions of whole tensors of one shape in float32: ours in
-`formulas`, and sd-mecha's own (https://github.com/ljleb/sd-mecha).
+times a change to its first model, and so does one in `MADE_HERE`, whose change is not worth keeping.
+`FUNCTIONS` has functions of whole tensors of one shape in float32: ours in `formulas`, and sd-mecha's own
+(https://github.com/ljleb/sd-mecha).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from torch import Tensor
 from gridsearch.experiment.methods import METHODS
 from gridsearch.merge.engine.formulas import differences, directions, dropout, places, spectrum
 from gridsearch.merge.engine.formulas.elections import ChangeAt
-from gridsearch.merge.engine.formulas.pieces import ties, train_difference
+from gridsearch.merge.engine.formulas.pieces import MOST_TRAINED, add_train_difference, ties
 from gridsearch.merge.engine.formulas.products import Products, geometric_median, model_stock, slerp
 
 
@@ -96,7 +97,6 @@ def _at_one(method: str) -> Callable[..., ChangeAt]:
 
 
 CHANGES: dict[str, Callable[..., ChangeAt]] = {
-    "train_difference": train_difference,
     "ties": ties,
     "dare_ties": dropout.dare_ties,
     "dare_linear": dropout.dare_linear,
@@ -109,3 +109,9 @@ CHANGES: dict[str, Callable[..., ChangeAt]] = {
         )
     },
 }  # fmt: skip
+
+# What adds a change, as `linear.MadeHere` says, and by how much its greatest value may exceed the sum of the
+# greatest values of the step's models but the first.
+MADE_HERE: dict[str, tuple[Callable[..., None], float]] = {
+    "train_difference": (add_train_difference, MOST_TRAINED)
+}

@@ -18,6 +18,7 @@ from gridsearch.merge.engine.collapse import SUM, Node, Terms, sources_in
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.formulas.elections import AT_ONCE
 from gridsearch.merge.engine.linear import new_buffer, single_threaded
+from gridsearch.merge.engine.methods import MADE_HERE
 from gridsearch.merge.engine.sources import DTYPES
 from gridsearch.merge.export.tensors import MOST_AT_ONCE
 from gridsearch.merge.parents import Parents, open_parents
@@ -107,13 +108,13 @@ def _memory(weights: Weights, key: str, terms: Terms) -> int:
     each, pieces = float(_SUM + _FLOAT * (sums + (sums > 0))), 0  # one more is made of them
     for node in _nodes(terms):
         models = len(node.inputs)
-        if node.method == SUM:
+        if node.method == SUM or node.method in MADE_HERE:
             continue
         pieces = max(pieces, 5 * AT_ONCE * _FLOAT)
         each += _CHANGE
         if node.method in _DRAWN:
             each += models / 8 + _RANKS
-        elif node.method not in ("ties", "train_difference"):  # whole tensors, of which an SVD makes more
+        elif node.method != "ties":  # whole tensors, of which an SVD makes more
             each += _FLOAT * (models + (5 if node.method in _SVD else 2))
     return int(each * math.prod(weights.infos[key].shape)) + pieces
 

@@ -1,5 +1,7 @@
 """Steps reduced to sums: kept or not they give the same weights, and what is kept is made once."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine import live as live_module
 from gridsearch.merge.engine.collapse import terms_of
-from gridsearch.merge.engine.evaluate import evaluate, needed_sources
+from gridsearch.merge.engine.evaluate import _label, evaluate, needed_sources
 from gridsearch.merge.engine.formulas.pieces import LARGE, kth_magnitude
 from gridsearch.merge.engine.kept import MOST, Kept
 from gridsearch.merge.engine.linear import new_buffer
@@ -85,6 +87,15 @@ STEPS = {
         {"name": "s", "method": "slerp", "models": ["a", "b"], "ratio": 0.3},
         {"method": "ties", "models": ["a", "s", "c"]},
     ],
+    "train_difference_of_a_sum_and_another": [
+        {"name": "s", "models": ["a", "b"], "ratio": 0.3},
+        {"name": "t", "method": "train_difference", "models": ["c", "b", "a"], "ratio": 0.4},
+        {"method": "train_difference", "models": ["s", "t", "c"]},
+    ],
+    "train_difference_without_its_model": [
+        {"name": "t", "method": "train_difference", "models": ["a", "b", "c"], "ratio": 0.6},
+        {"method": "add_difference", "models": ["c", "t", "a"]},
+    ],
     "slerp_to_a_ties": [
         {"name": "t", "method": "ties", "models": ["a", "b", "c"], "ratio": 0.6},
         {"method": "slerp", "models": ["a", "t"]},
@@ -115,6 +126,32 @@ def test_the_sum_is_the_methods_own_result(sources, name):
     change = (wanted - tensors[0]).abs()
     kept_rounding = 2.0**-11 * (change + tensors[0].abs() / 256)  # of a point 256 changes away
     assert ((merged.float() - wanted).abs() <= half_unit + 1.01 * kept_rounding + 1e-7).all()
+
+
+def test_a_train_difference_is_made_in_rows_and_never_kept(sources):
+    views = [torch.zeros(7, 30).half(), torch.zeros(33, 30)]
+    parts = [LiveRows(rows, view) for rows, view in zip((slice(0, 7), slice(7, 40)), views, strict=True)]
+    live, terms = (
+        replace(live_of(sources, ROOM), parts={KEY: parts}),
+        terms_at(0.5, *STEPS["train_difference"]),
+    )
+    merge_live(live, {KEY: terms})
+    a, b, c = (sources[name].tensor(KEY).double() for name in "abc")
+    mask = 1.8 * (b - a).abs() / ((b - a).abs() + (b - c).abs()).clamp(min=1e-30)
+    exact = (a + 0.5 * mask * (b - c)).half()
+    assert (torch.cat([view.half() for view in views]) != exact).double().mean() < 2e-3
+    assert not live.kept.has(KEY, _label(terms[0][0], torch.float16))
+
+
+@pytest.mark.parametrize("known", [{}, {name: {KEY: 60_000.0} for name in "abc"}])
+def test_a_train_difference_that_overflows_is_found(known):
+    """Its largest value is not measured, as its models' bound it; here it is 72,000."""
+    values = {"a": 0.0, "b": 60_000.0, "c": -60_000.0}
+    wide = {name: LoadedSource({KEY: torch.full((40, 30), value).half()}) for name, value in values.items()}
+    live = replace(live_of(wide, ROOM), greatest=known)
+    merge_live(live, {KEY: terms_at(0.5, *STEPS["train_difference"])})
+    with pytest.raises(RunFailed, match="non-finite"):
+        merge_live(live, {KEY: terms_at(1.0, *STEPS["train_difference"])})
 
 
 def test_weights_on_a_device_that_does_not_merge_are_merged_beside_it(sources, monkeypatch):
@@ -222,7 +259,7 @@ def test_in_a_full_room_what_had_to_go_is_made_again_though_it_was_not_expected(
     live = live_of(sources, sources["a"].tensor(KEY).nbytes)
     steps = [
         {"name": "t", "method": "ties", "models": ["a", "b", "c"], "ratio": 0.4},
-        {"name": "u", "method": "train_difference", "models": ["a", "b", "c"], "ratio": 0.6},
+        {"name": "u", "method": "dare_ties", "models": ["a", "b", "c"], "ratio": 0.6},
         {"models": ["t", "u"]},
     ]
     for ratio in (0.3, 0.5, 0.7):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from gridsearch.merge.engine import compiled
-from gridsearch.merge.engine.formulas.pieces import ties, train_difference
+from gridsearch.merge.engine.formulas.pieces import add_train_difference, ties
 from gridsearch.merge.engine.formulas.products import products
-from gridsearch.merge.engine.linear import blend, scaled_into
+from gridsearch.merge.engine.linear import MadeHere, blend, scaled_into
 
 pytest.importorskip("numba")
 pytestmark = pytest.mark.night  # a machine's first call of a loop compiles it
@@ -69,8 +69,11 @@ def test_a_sum_of_two_whatever_their_bits(dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_change_of_a_train_difference(dtype, monkeypatch):
-    assert_alike(lambda: train_difference(*models(dtype))(WHOLE), monkeypatch)
+def test_a_train_difference(dtype, monkeypatch):
+    a, b, c = models(dtype)
+    made = MadeHere([a, b, c], add_train_difference)
+    assert_alike(lambda: blend([a, made], [1, 0.3], dtype), monkeypatch)
+    assert_alike(lambda: blend([a, b, made, made], [0.5, 0.5, 0.2, -0.7], torch.float32), monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

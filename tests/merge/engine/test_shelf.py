@@ -202,6 +202,8 @@ def test_the_plan_counts_what_is_kept(monkeypatch):
         for name, steps in CHAINS.items()
     }
     assert counts == {"linear": (0, 1), "function": (0, 1), "changes": (0, 1)}
+    trained = [{"method": "train_difference", "models": MODELS[:3], "ratio": 0.5}]
+    assert weights_module._kept_steps(recipe_of(trained), varying(recipe_of(trained))) == (0, 0)
     two = [*CHAINS["changes"][:1], {"name": "merged", "models": ["x", "m7"], "ratio": RATIO}]
     recipe = recipe_of(two)
     assert weights_module._kept_steps(recipe, varying(recipe)) == (1, 0)  # x = a model and a change

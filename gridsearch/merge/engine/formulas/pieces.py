@@ -1,7 +1,7 @@
 """Non-linear methods that add a change to their first model: `a + ratio * change(a, b, ...)`.
 
-The change does not depend on the ratio. Each function here looks at whole tensors, of any floating dtype,
-and returns another that makes a piece of the change, flat and in float32: large temporaries would page-fault
+The change does not depend on the ratio. A function here looks at whole tensors, of any floating dtype, and
+returns another that makes a piece of the change, flat and in float32: large temporaries would page-fault
 and cost more than the arithmetic. Torch's comparisons are avoided, whose masks cost more still.
 """
 
@@ -13,34 +13,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridsearch.merge.engine.compiled import addresses, array, loops_for
+from gridsearch.merge.engine.compiled import TAKEN, addresses, array, loops_for
 from gridsearch.merge.engine.formulas.differences import least_rank, trim
 from gridsearch.merge.engine.formulas.elections import ChangeAt, combined
 from gridsearch.merge.engine.linear import pieces
 
 STEP = 101  # from one element of a sample to the next: a prime, to meet all columns of a matrix
+MOST_TRAINED = 1.8  # of a difference
 LARGE = 2**16  # elements, of which such a sample tells something
 
 
-def train_difference(a: Tensor, b: Tensor, c: Tensor) -> ChangeAt:
-    """Return the change from c to b, less where a has gone that way already (supermerger).
+def add_train_difference(out: Tensor, base: Tensor, weight: float, a: Tensor, b: Tensor, c: Tensor) -> None:
+    """Write `base` plus a weight times the change from c to b, less where a has gone that way (supermerger).
 
-    The mask is 1.8 |b - a| / (|b - a| + |b - c|), and 0 where all three are equal.
+    The change is masked by 1.8 |b - a| / (|b - a| + |b - c|), and by 0 where all three are equal. All tensors
+    are flat. It is made anew in each merge: that takes no longer than to read what was kept.
     """
-    a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
-    loops = loops_for(a, b, c)
-
-    def piece(here: slice) -> Tensor:
-        if loops:
-            made = torch.empty(here.stop - here.start)
-            loops.trained_difference(array(made), array(a[here]), array(b[here]), array(c[here]))
-            return made
+    loops = [loops_for(one) for one in (base, a, b, c)]  # which may be of several dtypes
+    if out.dtype in TAKEN and loops[0] and all(loops):
+        loops[0].add_trained(array(out), array(base), np.float32(weight), *map(array, (a, b, c)))
+        return
+    for here in pieces(out):
         goal = b[here].float()
         trained, away = goal - c[here].float(), (goal - a[here].float()).abs_()
         mask = away.div_(trained.abs().add_(away)).nan_to_num_(0, 0, 0)
-        return mask.mul_(trained).mul_(1.8)
-
-    return piece
+        change = mask.mul_(trained).mul_(MOST_TRAINED)
+        out[here].copy_(torch.add(base[here].float(), change, alpha=weight))
 
 
 def ties(a: Tensor, *others: Tensor, k: float, vote: str, combine: str) -> ChangeAt:
