@@ -91,16 +91,35 @@ def _pair(old: float | None, new: float, form: str = ".0f", unit: str = "") -> s
     return f"{new:{form}}{unit}" if old is None or np.isnan(old) else f"{old:{form}} → {new:{form}}{unit}"
 
 
+def binned(claims: pd.DataFrame) -> pd.DataFrame:
+    """The studies that give a chance, with the tenth in which it lies as `bin`."""
+    known = claims.dropna(subset="said")
+    return known.assign(bin=np.minimum((known["said"] * 10).astype(int), 9))
+
+
+def reliability(claims: pd.DataFrame) -> pd.DataFrame:
+    """How often chances are right, by the tenth in which they lie, over all worlds together."""
+    groups = binned(claims).groupby("bin")
+    return groups[["said", "right"]].mean().assign(studies=groups.size())
+
+
+def unreliable(claims: pd.DataFrame) -> Iterator[str]:
+    """The tenths in which chances are off by more than the bar over all worlds, a line each."""
+    found = reliability(claims)
+    off = (found["said"] - found["right"]).abs()
+    for number, row in found[(off > CALIBRATED) & (found["studies"] >= ENOUGH)].iterrows():
+        what = f"chances of {number / 10:.1f} to {number / 10 + 0.1:.1f}"
+        yield f"- all worlds, {what}: {row['said']:.2f} are said and {row['right']:.2f} right"
+
+
 def calibration(claims: pd.DataFrame) -> Iterator[str]:
     """Chances in bins over all studies, and the world whose bin is most off."""
-    known = claims.dropna(subset="said")
-    known = known.assign(bin=np.minimum((known["said"] * 10).astype(int), 9))
     yield "| chance said | studies | mean said | right |"
     yield "|---|---|---|---|"
-    for number, rows in known.groupby("bin"):
-        low, means = number / 10, rows[["said", "right"]].mean()
-        yield f"| {low:.1f} to {low + 0.1:.1f} | {len(rows)} | {means['said']:.2f} | {means['right']:.2f} |"
-    groups = known.groupby(["world", "how", "bin"])[["said", "right"]]
+    for number, row in reliability(claims).iterrows():
+        tenth = f"{number / 10:.1f} to {number / 10 + 0.1:.1f}"
+        yield f"| {tenth} | {row['studies']:.0f} | {row['said']:.2f} | {row['right']:.2f} |"
+    groups = binned(claims).groupby(["world", "how", "bin"])[["said", "right"]]
     bins = groups.mean()[groups.size() >= ENOUGH]
     off = (bins["said"] - bins["right"]).abs().sort_values(ascending=False)
     yield f"\nmost off among bins of a world with {ENOUGH} studies or more:"
@@ -111,7 +130,7 @@ def calibration(claims: pd.DataFrame) -> Iterator[str]:
 def main() -> None:
     claims = pd.concat([pd.read_csv(path) for path in sys.argv[1:]], ignore_index=True)
     found = summary(claims)
-    print("Missed:", *misses(found), sep="\n")
+    print("Missed:", *misses(found), *unreliable(claims), sep="\n")
     for how in HEADS:
         print(f"\n## {how}\n", *markdown(found, how), sep="\n")
     races = found.dropna(subset="stopped").sort_values("stopped", ascending=False)

@@ -9,6 +9,7 @@ its own offset, as `benchmarks.search.curve` has it and says from where; what di
 - paler, stronger: the dial is off by two spreads, because the references are paler or stronger than merges;
 - two: two windows of one shape and width; beside: a poor and wide one (0.25 to 0.35, its defects 0.6 higher)
   beside a good and narrow one (0.04 to 0.08);
+- unequal: as two, with the defects of either higher by a normal number (sd 0.2; the sign says of which one);
 - hidden: a wide one (0.15 to 0.3, its defects 0.3 higher) and beside it a better one 0.02 to 0.04 wide;
   island: the same, but all around the narrow one is burnt, with such dials, so that no dial leads to it;
 - end: sound from one end of the range on, and best there, at 0 or at 1;
@@ -42,6 +43,7 @@ Array = NDArray[np.float64]
 RATIOS = np.round(np.linspace(0, 1, 101), 2)
 POPULATION = 2000  # prompts that stand for all of them
 WANDER, WANDER_LENGTH = 0.06, 0.2
+UNEQUAL = 0.2  # of a defect: the scatter of the difference between two windows
 EQUAL = 0.002  # of a loss: ratios that differ by less are as good
 
 
@@ -240,6 +242,12 @@ def _two(rng: np.random.Generator) -> World:
     return World((first, replace(first, low=rng.integers(55, 75) / 100)))
 
 
+def _unequal(rng: np.random.Generator) -> World:
+    """Two windows of one shape, of which neither is the better one more often, nor ever exactly as good."""
+    higher = rng.normal(0, UNEQUAL)
+    return replace(_two(rng), extra=(max(higher, 0.0), max(-higher, 0.0)))
+
+
 def _beside(rng: np.random.Generator) -> World:
     wide = replace(draw_curve(rng, rng.uniform(0.25, 0.35)), low=rng.uniform(0.05, 0.2))
     good = replace(draw_curve(rng, rng.uniform(0.04, 0.08)), low=rng.uniform(0.65, 0.85))
@@ -296,6 +304,7 @@ DRAW: dict[str, Callable[[np.random.Generator], World]] = {
     "one": lambda rng: World((draw_curve(rng),)),
     "narrow": lambda rng: World((_around(rng, 0.02, 0.04),)),
     "two": _two,
+    "unequal": _unequal,
     "beside": _beside,
     "hidden": _hidden,
     "island": lambda rng: _hidden(rng, island=True),
@@ -322,7 +331,18 @@ DRAW: dict[str, Callable[[np.random.Generator], World]] = {
 }
 SIZES = {"seeds": (8, 4), "few": (4, 8), "flat8x4": (8, 4), "flat4x8": (4, 8)}  # prompts, seeds
 HELD_BACK = ("trio", "valley", "soft", "dipped")
-FEWER = ("one:1", "one:2", "one:4", "one:8", "one:32", "none:8", "none:32", "asymmetric:8", "two:8")
+FEWER = (
+    "one:1",
+    "one:2",
+    "one:4",
+    "one:8",
+    "one:32",
+    "none:8",
+    "none:32",
+    "asymmetric:8",
+    "two:8",
+    "unequal:8",
+)
 
 
 def world_of(name: str, rng: np.random.Generator) -> World:

@@ -32,6 +32,7 @@ from gridsearch.results.analysis.trials import (
     is_projection,
     neighbours,
     plain_value,
+    searched_ends,
     split_slices,
     whole,
     without_copies,
@@ -192,7 +193,7 @@ def _along_curve(
     alive = can_win[can_win["survived"] >= share]
     curve, doubt = None, SCATTERED if scattered else optimum.NOT_SEARCHED
     if main and not scattered:
-        curve = optimum.curve_of(can_win, own, share, how)
+        curve = optimum.curve_of(can_win, own, share, how, searched_ends(results, main))
         best, tied = optimum.recommended(curve, how.level)
     else:
         best = can_win.sort_values(["survived", "defect"], ascending=[False, True]).iloc[0]

@@ -21,7 +21,15 @@ from gridsearch.results.analysis.answer import (
     RatioInterval,
     Width,
 )
-from gridsearch.results.analysis.posterior import SAME, Array, Losses, Posterior, losses_of, posterior
+from gridsearch.results.analysis.posterior import (
+    POOLED,
+    SAME,
+    Array,
+    Losses,
+    Posterior,
+    losses_of,
+    posterior,
+)
 from gridsearch.results.analysis.ranking import AS_GOOD, POWER
 from gridsearch.results.analysis.window import CURVE, Window, run_around, share_interval, surely
 
@@ -45,13 +53,17 @@ class Curve:
             its images, and `loss`, the expected one.
         found: None where there is no curve.
         losses: what was seen.
+        survive: of each ratio of the losses, whether enough of its images so far do.
         can_win: of each ratio of the losses, whether it may be the best for all prompts.
+        ends: the least and the greatest ratio that are searched.
     """
 
     trials: pd.DataFrame
     found: Posterior | None
     losses: Losses
+    survive: NDArray[np.bool_]
     can_win: NDArray[np.bool_]
+    ends: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -63,8 +75,16 @@ class Sureness:
     seed: int
 
 
-def curve_of(trials: pd.DataFrame, images: pd.DataFrame, share: float, how: Sureness) -> Curve:
+def curve_of(
+    trials: pd.DataFrame,
+    images: pd.DataFrame,
+    share: float,
+    how: Sureness,
+    ends: tuple[float, float] | None = None,
+) -> Curve:
     """Return the curve of whole trials and of all images along it, with at, prompt_id, verdict and loss.
+
+    `ends` are the least and the greatest ratio that are searched; None for those of the images.
 
     Where some trials survive, only they can be taken; the best for all prompts may be any that does not
     surely keep less than `share` of its images.
@@ -75,13 +95,15 @@ def curve_of(trials: pd.DataFrame, images: pd.DataFrame, share: float, how: Sure
     spaced = _spacing(images["at"])
     images = images.assign(at=spaced(images["at"]))
     losses = losses_of(images)
+    ends = ends or (float(losses.ratios[0]), float(losses.ratios[-1]))
+    survive = (images["verdict"] == "ok").groupby(images["at"]).mean().to_numpy() >= share
     can_win = np.isin(losses.ratios, spaced(whole["at"])) & ~surely(images, share)[1]
     can_win = can_win | np.isin(losses.ratios, spaced(trials["at"]))
     if len(losses.ratios) < CURVE:
-        return Curve(trials.assign(loss=trials["seen"]), None, losses, can_win)
+        return Curve(trials.assign(loss=trials["seen"]), None, losses, survive, can_win, ends)
     found = posterior(losses, can_win, how.resamples, how.seed)
     at = [found.at(ratio) for ratio in trials["at"]]
-    return Curve(trials.assign(loss=found.mean[at]), found, losses, can_win)
+    return Curve(trials.assign(loss=found.mean[at]), found, losses, survive, can_win, ends)
 
 
 def _spacing(ratios: pd.Series) -> Callable[[pd.Series], Array]:
@@ -132,15 +154,18 @@ def _alike(trials: pd.DataFrame, some: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_flat(of: Curve, level: float) -> bool:
-    """Return whether all trials that can be taken are surely as good as any ratio drawn, to MARGIN.
+    """Return whether all ratios that survive are surely as good as any ratio drawn, to MARGIN.
 
     What is seen of them differs by twice as much at most: where prompts scatter so that nothing can be told,
-    that is no evidence of equality. One or two that survive by luck are equal, but others may be better.
+    that is no evidence of equality. One or two that survive by luck are equal, but others may be better. A
+    ratio that was stopped as worse while it survived counts too.
     """
     assert of.found is not None
-    if of.losses.prompts == 1 or np.ptp(of.trials["seen"]) > 2 * MARGIN:
+    alive = of.losses.ratios[of.survive]
+    out = ~np.isin(alive, of.found.ratios)
+    if of.losses.prompts == 1 or np.ptp(of.trials["seen"]) > 2 * MARGIN or out.any():
         return False
-    drawn = of.found.draws[:, [of.found.at(ratio) for ratio in of.trials["at"]]]
+    drawn = of.found.draws[:, [of.found.at(ratio) for ratio in (*of.trials["at"], *alive)]]
     return float((drawn.max(axis=1) - of.found.draws.min(axis=1) <= MARGIN).mean()) >= level
 
 
@@ -155,7 +180,7 @@ def doubt(of: Curve, taken: float, how: Sureness, window: Window | None = None) 
     smoothed = float(found.ratios[found.mean.argmin()])
     if prompts == 1:
         return Doubt(smoothed, None, "with only one prompt, this is a guess")
-    places = _cut(places_of(found, of.losses.ratios, taken, how.level), window)
+    places = _cut(places_of(found, of.losses.ratios, of.ends, taken, how.level), window, of.losses.ratios)
     low, high = min(place.low for place in places), max(place.high for place in places)
     few = prompts < RELIABLE_PROMPTS
     note = "so few prompts make this rough" if few else ""
@@ -164,11 +189,14 @@ def doubt(of: Curve, taken: float, how: Sureness, window: Window | None = None) 
     return Doubt(smoothed, interval, note, places=places, chances=likely)
 
 
-def places_of(found: Posterior, ratios: Array, taken: float, level: float) -> tuple[BestPlace, ...]:
+def places_of(
+    found: Posterior, ratios: Array, ends: tuple[float, float], taken: float, level: float
+) -> tuple[BestPlace, ...]:
     """Return in which runs the best lies and where in each, together with probability `level` or more.
 
     Between two neighbouring ratios nothing was drawn, so a place reaches half that gap to either side of its
-    middle. The ratio that is taken lies in one of them.
+    middle. One that reaches the last ratio drawn reaches the end of what is searched: nothing tells what lies
+    beyond. The ratio that is taken lies in one of them.
     """
     tail = (1 - level) / 2
     shares = np.bincount(found.best_run, minlength=found.runs.max() + 1) / len(found.best_run)
@@ -184,20 +212,22 @@ def places_of(found: Posterior, ratios: Array, taken: float, level: float) -> tu
         low, high = min(low, middle - half), max(high, middle + half)
         if run == here:
             low, high = min(low, taken), max(high, taken)
-        low, high = max(low, ratios[0]), min(high, ratios[-1])
+        low = low if low > ratios[0] + SAME else min(ends[0], ratios[0])
+        high = high if high < ratios[-1] - SAME else max(ends[1], ratios[-1])
         places.append(BestPlace(round(float(low), 6), round(float(high), 6), float(chance)))
     return tuple(places)
 
 
-def _cut(places: tuple[BestPlace, ...], window: Window | None) -> tuple[BestPlace, ...]:
+def _cut(places: tuple[BestPlace, ...], window: Window | None, ratios: Array) -> tuple[BestPlace, ...]:
     """Return the places, of which the one about the recommended ratio ends where all prompts surely fail.
 
     Whatever the curve leaves open there, no ratio beyond is the best. Where these prompts' own window ends is
-    no such place: it may be one of luck, a ratio or two wide.
+    no such place: it may be one of luck, a ratio or two wide. Nor is the last ratio drawn.
     """
     if window is None or window.low.least == window.high.most:
         return places
-    low, high = window.low.least, window.high.most
+    low = window.low.least if window.low.least > ratios[0] + SAME else -np.inf
+    high = window.high.most if window.high.most < ratios[-1] - SAME else np.inf
     own = [one for one in places if one.low < high and one.high > low]
     return tuple(
         replace(one, low=max(one.low, low), high=min(one.high, high)) if one in own else one for one in places
@@ -315,7 +345,9 @@ def narrowing(
     have, steps = of.losses.prompts, []
     for prompts in sorted({2**i for i in range(1, have.bit_length())} | {have}):
         found = posterior(of.losses, of.can_win, how.resamples, how.seed, prompts)
-        places = _cut(places_of(found, of.losses.ratios, smoothed, how.level), window)
+        places = _cut(
+            places_of(found, of.losses.ratios, of.ends, smoothed, how.level), window, of.losses.ratios
+        )
         steps.append((prompts, sum(one.high - one.low for one in places)))
     return steps
 
@@ -323,12 +355,12 @@ def narrowing(
 def prompts_for(wanted: float, width: float, have: int, level: float) -> int:
     """Return how many prompts would make an interval `wanted` wide that is `width` wide with `have` of them.
 
-    By the law width = c t / √prompts, where t is Student's quantile with prompts - 1 degrees of freedom.
+    By the law width = c t / √prompts, where t is Student's quantile with the degrees of freedom of a curve.
     """
 
     def width_of(prompts: int) -> float:
         """Return t / √prompts: half the width of a mean's interval, in deviations of one prompt."""
-        return float(scipy.stats.t.ppf((1 + level) / 2, prompts - 1) / np.sqrt(prompts))
+        return float(scipy.stats.t.ppf((1 + level) / 2, prompts - 1 + POOLED) / np.sqrt(prompts))
 
     limit = wanted / width * width_of(have) * (1 + 1e-9)
     return 2 + bisect_left(range(2, PROMPTS_LIMIT), True, key=lambda count: width_of(count) <= limit)

@@ -1,14 +1,15 @@
 """The loss along the ratio as a posterior: how good each ratio is for all prompts, and where the best lies.
 
 The loss is a smooth curve over each run of ratios that is worth a look; between two runs lie ratios that are
-far worse. Seen of it are means over a few prompts, paired: what a prompt adds to all ratios alike is taken
-out of them first, which also makes a trial that was stopped early comparable with whole ones. The
+far worse. Seen of it are means over a few prompts, paired: what a prompt adds to all good ratios alike is
+taken out of them first, which also makes a trial that was stopped early comparable with whole ones. The
 curve's prior is a Gaussian process (Rasmussen & Williams 2006, ch. 2), with several lengths and heights that
 are weighed by their marginal likelihood (their ch. 5): where the means differ by no more than their errors,
 the curve is nearly flat, and no ratio is called best for its luck. An optimum may lie at an end.
 
 Runs are compared with one another at their own bests, prompt by prompt. The errors of all this are estimated
-from few prompts, so draws are spread as Student's t is.
+from few prompts, so draws are spread as Student's t is; those of a curve with the degrees of freedom that its
+variances gain from neighbouring ratios (moderated t: Smyth 2004).
 """
 
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ Array = NDArray[np.float64]
 FAR, OUT = 1.0, 0.6
 JUDGED = 6  # images of a ratio, from which on it may end a run
 CLIFF = 0.6  # so far above a run's least, more makes no difference
+# Of a loss: what a prompt adds is read off the good ratios. Weights fall by e with so much above the least,
+# to REST: beyond an edge a prompt's loss tells where its own edge lies. Chosen on the curves of CORRELATED.
+GOOD, REST = 0.2, 1e-3
 POINTS = 51  # on which a curve is read, beside the ratios themselves
 BEND_LENGTHS = (0.1, 0.2, 0.4, 0.8)  # of the curve's bends, as shares of its run
 BEND_HEIGHTS = (
@@ -134,7 +138,7 @@ def posterior(
         variances[part] = error_variances(rest[:, part], of.ratios[part]) * ROUGH
     errors = variances / np.isfinite(rest).sum(axis=0) * (have / prompts if prompts else 1)
     curves = [
-        (part, _curve(of.ratios[part], means[part], errors[part], rest[:, part], draws, free, rng))
+        (part, _curve(of.ratios[part], means[part], errors[part], rest[:, part], draws, free + POOLED, rng))
         for part in runs
         if can_win[part].any()
     ]
@@ -180,18 +184,33 @@ def _joined(curves: list, tops: list, means: Array, levels: Array, rest: Array, 
 
 
 def paired_means(of: Losses) -> tuple[Array, Array]:
-    """Return each ratio's mean loss without what prompts add to all ratios, and what is left.
+    """Return each ratio's mean loss without what prompts add to the good ratios, and what is left.
 
-    The least squares of an additive model of prompts and ratios, by the number of images; where every prompt
-    was drawn at every ratio, plain means. What is left is (prompts, ratios), NaN where nothing was drawn.
+    The least squares of an additive model of prompts and ratios, by the number of images and how good a ratio
+    is; where every prompt was drawn at every ratio, plain means. What is left is (prompts, ratios), NaN where
+    nothing was drawn.
     """
-    weights = of.images
+    means, rest = _additive(of, of.images)
+    judged = _judged(of.images.sum(axis=0))
+    for _ in range(2):
+        good = np.exp(-np.maximum(means - means[judged].min(), 0) / GOOD) + REST
+        means, rest = _additive(of, of.images * good)
+    return means, rest
+
+
+def _judged(images: Array) -> NDArray[np.int64]:
+    """Return the ratios that have enough images to say how good they are."""
+    return np.flatnonzero(images >= min(JUDGED, images.max()))
+
+
+def _additive(of: Losses, weights: Array) -> tuple[Array, Array]:
+    """Return each ratio's mean loss without what prompts add, and what is left, by these weights."""
     sums, totals = weights * of.mean, weights.sum(axis=0)
     normal = np.diag(weights.sum(axis=1)) - (weights / totals) @ weights.T
     right = sums.sum(axis=1) - (weights / totals) @ sums.sum(axis=0)
     adds = np.linalg.lstsq(normal + 1.0, right, rcond=None)[0]  # + 1.0: they add up to 0
     means = (sums - weights * adds[:, None]).sum(axis=0) / totals
-    return means, np.where(weights > 0, of.mean - adds[:, None] - means, np.nan)
+    return means, np.where(of.images > 0, of.mean - adds[:, None] - means, np.nan)
 
 
 def error_variances(rest: Array, ratios: Array) -> Array:
@@ -239,7 +258,7 @@ def runs_of(means: Array, images: Array) -> list[slice]:
     """
     span = float(np.ptp(means))
     far = min(FAR, OUT * span) if span > CLIFF else FAR
-    judged = np.flatnonzero(images >= min(JUDGED, images.max()))
+    judged = _judged(images)
     alike = (means < means.min() + far)[judged]
     near = np.interp(range(len(means)), judged, alike, left=0.0, right=0.0) == 1.0  # between two of a run
     near = np.concatenate([[False], near, [False]])
@@ -273,7 +292,7 @@ def rbf(a: Array, b: Array, length: float) -> Array:
 
 
 def _curve(
-    ratios: Array, means: Array, errors: Array, rest: Array, draws: int, free: int, rng: np.random.Generator
+    ratios: Array, means: Array, errors: Array, rest: Array, draws: int, free: float, rng: np.random.Generator
 ) -> _Curve:
     """Return the posterior of one run, by the weights of all lengths and heights."""
     least = means.min()

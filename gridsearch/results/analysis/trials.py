@@ -9,7 +9,7 @@ import pandas as pd
 from gridsearch.base.words import is_number, setting_text
 from gridsearch.experiment.parameters import curve_parameter, searched_values
 from gridsearch.experiment.tables import SEARCH_SAMPLERS
-from gridsearch.experiment.values import is_range
+from gridsearch.experiment.values import Range, is_range
 from gridsearch.results.analysis.answer import Answer, Neighbour
 from gridsearch.results.analysis.identical import comparable
 from gridsearch.results.analysis.window import CURVE
@@ -78,6 +78,15 @@ def curve_parameter_of(results: Results) -> str | None:
     """Return the parameter along which curves are drawn; None where there is none, or no trial yet."""
     found = curve_parameter(results.settings)
     return found if found in results.parameters and len(results.trials) else None
+
+
+def searched_ends(results: Results, main: str) -> tuple[float, float] | None:
+    """Return the least and the greatest value of a parameter that are searched; None where it has a list."""
+    value = searched_values(results.settings)[main]
+    if not is_range(value):
+        return None
+    values = Range.model_validate(value).values()
+    return values[0], values[-1]
 
 
 def numeric_parameters(results: Results) -> list[str]:

@@ -64,7 +64,8 @@ def test_a_chance_is_the_share_of_draws_in_which_nothing_is_better_by_more_than_
     )
     drawn = Losses(np.array([0.0, 0.2, 0.4, 0.6]), np.zeros((2, 4)), np.ones((2, 4)))
     can_win = np.array([False, True, True, True])
-    chances = optimum.chances(optimum.Curve(pd.DataFrame({"at": ratios}), found, drawn, can_win))
+    curve = optimum.Curve(pd.DataFrame({"at": ratios}), found, drawn, can_win, can_win, (0.0, 0.6))
+    chances = optimum.chances(curve)
     assert [(one.ratio, one.chance) for one in chances] == [(0.0, 0.0), (0.2, 0.5), (0.4, 0.75), (0.6, 0.0)]
 
 
