@@ -33,6 +33,7 @@ CLIFF = 0.6  # so far above a run's least, more makes no difference
 # Of a loss: what a prompt adds is read off the good ratios. Weights fall by e with so much above the least,
 # to REST: beyond an edge a prompt's loss tells where its own edge lies. Chosen on the curves of CORRELATED.
 GOOD, REST = 0.2, 1e-3
+SOUND = 0.6  # of a mean loss: of more, some prompts fail at every ratio
 POINTS = 51  # on which a curve is read, beside the ratios themselves
 BEND_LENGTHS = (0.1, 0.2, 0.4, 0.8)  # of the curve's bends, as shares of its run
 BEND_HEIGHTS = (
@@ -188,10 +189,13 @@ def paired_means(of: Losses) -> tuple[Array, Array]:
 
     The least squares of an additive model of prompts and ratios, by the number of images and how good a ratio
     is; where every prompt was drawn at every ratio, plain means. What is left is (prompts, ratios), NaN where
-    nothing was drawn.
+    nothing was drawn. Where no ratio is sound for most prompts, all ratios count alike: the best are so by
+    luck, and what a prompt adds is that it fails there.
     """
     means, rest = _additive(of, of.images)
     judged = _judged(of.images.sum(axis=0))
+    if means[judged].min() > SOUND:
+        return means, rest
     for _ in range(2):
         good = np.exp(-np.maximum(means - means[judged].min(), 0) / GOOD) + REST
         means, rest = _additive(of, of.images * good)
