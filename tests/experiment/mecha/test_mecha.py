@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -14,7 +14,7 @@ from gridsearch.checkpoint.sdxl.family import BLOCKS, SDXL
 from gridsearch.experiment.mecha.read import read_mecha
 from gridsearch.experiment.mecha.write import mecha_text
 from gridsearch.experiment.recipe import Model, Recipe
-from gridsearch.merge.engine.collapse import Node, terms_of
+from gridsearch.merge.engine.collapse import SUM, Node, terms_of
 from gridsearch.merge.engine.methods import CHANGES, MADE_HERE
 from tests.helpers.mecha import KEYS, furthest, our_weights, theirs
 
@@ -187,7 +187,7 @@ def same_terms(one, other):
 
 def close(one, other):
     """Whether two sums are alike but for the last digits."""
-    one, other = ({key(s): (s, w) for s, w in terms} for terms in (one, other))
+    one, other = unfolded(one), unfolded(other)
     return one.keys() == other.keys() and all(
         one[name][1] == pytest.approx(other[name][1], rel=1e-9, abs=1e-12)
         and (isinstance(one[name][0], str) or all(map(close, one[name][0].inputs, other[name][0].inputs)))
@@ -199,8 +199,22 @@ def key(source):
     """The identity of a source, whatever the last digits inside it are."""
     if not isinstance(source, Node):
         return source
-    inputs = tuple(frozenset(key(s) for s, _ in terms) for terms in source.inputs)
+    inputs = tuple(frozenset(unfolded(terms)) for terms in source.inputs)
     return source.method, tuple(sorted(source.numbers)), inputs
+
+
+def unfolded(terms):
+    """The sources of a sum and of the sums in it, with their weights, by what they are.
+
+    Which of many are added first, and so the last digits, depends on the steps.
+    """
+    found = {}
+    for source, weight in terms:
+        is_sum = isinstance(source, Node) and source.method == SUM
+        within = unfolded(source.inputs[0]) if is_sum else {key(source): (source, 1.0)}
+        for name, (own, share) in within.items():
+            found[name] = own, weight * share + (found[name][1] if name in found else 0.0)
+    return {name: one for name, one in found.items() if abs(one[1]) > 1e-12}
 
 
 # -- any recipe
@@ -270,7 +284,15 @@ def recipes(draw):
     )
 
 
+AVERAGE_OF_MANY = recipe(
+    step("clamp", "c", "a", "b", name="s0", stiffness=0.0),
+    step("top_k_tensor_sum", "s0", "a", name="s1", ratio=0.5),
+    step("average", "s1", "a", "b", name="last", weights=(1.0, 1.0, 2.0)),
+)
+
+
 @given(ours=recipes())
+@example(ours=AVERAGE_OF_MANY)
 def test_any_recipe_comes_back(ours, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.mecha"
     path.write_text(mecha_text(ours))
