@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -46,11 +47,20 @@ def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
 
 
+def statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """The statements in a node, however deep; no expression, which take ten times as long to walk."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, field, ()):
+            if isinstance(inner, ast.stmt):
+                yield inner
+            yield from statements(inner)
+
+
 @cache
 def imports(name: str) -> tuple[str, ...]:
     """The package's modules that a module imports, at its top or inside a function."""
     found = []
-    for node in ast.walk(tree(modules()[name])):
+    for node in statements(tree(modules()[name])):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names if alias.name in modules()]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gridsearch":
@@ -160,18 +170,14 @@ def test_no_test_module_is_imported():
     """Tests share through helper modules: one that is imported would be collected, or changed, for two."""
     tests = Path(__file__).parent
     for file in tests.rglob("*.py"):
-        for node in ast.walk(tree(file)):
+        for node in statements(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
             else:
                 continue
-            wrong = [
-                name
-                for name in names
-                if name.startswith("tests.") and name.split(".")[-1].startswith("test_")
-            ]
+            wrong = [one for one in names if one.startswith("tests.") and one.split(".")[-1][:5] == "test_"]
             assert not wrong, file
 
 
