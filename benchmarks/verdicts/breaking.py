@@ -51,16 +51,25 @@ LEAST = {"fine noise": 0.3, "coarse noise": 0.25, "undercooked": 0.4, "pale, cri
 
 @dataclass(frozen=True)
 class Breaking:
-    """Ways to break, in how many of them a picture is broken, and the number of their series of chances."""
+    """Ways to break, in how many of them a picture is broken, and the number of their series of chances.
+
+    Attributes:
+        change: root mean square levels, below which a picture is left out: out of focus, what is soft stays
+            as it was.
+    """
 
     ways: Mapping[str, tuple[str, Wreck]]
     count: int
     series: int
+    change: float = 0.0
 
 
 BY_WRECKS, BY_RUINS, BY_FATES = Breaking(WRECKS, 4, 0), Breaking(RUINS, 3, 1), Breaking(FATES, 4, 2)
-BY_FITTED, BY_ARRIVALS, BY_HARMS = Breaking(FITTED, 2, 3), Breaking(ARRIVALS, 2, 4), Breaking(HARMS, 2, 6)
-CHANGED = 12.0  # levels, root mean square: out of focus, what is soft stays as it was
+BY_FITTED, BY_ARRIVALS, BY_HARMS = (
+    Breaking(FITTED, 2, 3),
+    Breaking(ARRIVALS, 2, 4),
+    Breaking(HARMS, 2, 6, 12.0),
+)
 
 
 def visible(style: str, kind: str, far: float, white: float) -> bool:

@@ -25,7 +25,6 @@ from benchmarks.verdicts.breaking import (
     BY_HARMS,
     BY_RUINS,
     BY_WRECKS,
-    CHANGED,
     HARD,
     Breaking,
     shows,
@@ -223,7 +222,7 @@ def _broken(
             continue
         made = wrecked(reduced, ways[kind][1], str(kind), far, seed)
         made = made if ways[kind][0] == "noise" else gaussian_filter(made, (soft, soft, 0))
-        if breaking is BY_HARMS and np.square(made - reduced.astype(np.float32)).mean() < CHANGED**2:
+        if np.square(made - reduced.astype(np.float32)).mean() < breaking.change**2:
             continue
         copy = working_copy(as_jpeg(made, quality))
         if shows(entry.style, str(kind), sound, measure(copy)):

@@ -141,17 +141,17 @@ def _write_made(out: Tensor, addends: Sequence[Addend], weights: Sequence[float]
     """Write a sum of which some addends are made here: they are added to the sum of the others."""
     tensors = [(one, weight) for one, weight in zip(addends, weights, strict=True) if isinstance(one, Tensor)]
     made = [(one, weight) for one, weight in zip(addends, weights, strict=True) if isinstance(one, MadeHere)]
-    if len(made) == len(tensors) == tensors[0][1] == 1:
-        (last, weight), (base, _) = made[0], tensors[0]
-        last.add(out, base, weight, *last.tensors)
+    *earlier, (last, last_weight) = made
+    if not earlier and [weight for _, weight in tensors] == [1]:
+        last.add(out, tensors[0][0], last_weight, *last.tensors)
         return
     for here in pieces(out):
         total = torch.zeros(here.stop - here.start, device=out.device)
         if tensors:
             _write(total, [one[here] for one, _ in tensors], [weight for _, weight in tensors], buffer)
-        for one, weight in made:
-            target = out[here] if one is made[-1][0] else total
-            one.add(target, total, weight, *one[here].tensors)
+        for one, weight in earlier:
+            one.add(total, total, weight, *one[here].tensors)
+        last.add(out[here], total, last_weight, *last[here].tensors)
 
 
 def _is_pair(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:

@@ -1,4 +1,4 @@
-"""What the command line gives a merge: its files, and the values of what an experiment searches."""
+"""The command line's options of a merge: files, and the values of what an experiment searches."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Where a merge may be written: a new file, or one of the same experiment's merges."""
+"""The place of a merge: a new file, or one that holds a merge of the same experiment."""
 
 import json
 from collections.abc import Collection, Iterable

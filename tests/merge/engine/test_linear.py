@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.merge.engine.linear import blend, blend_into, greatest, new_buffer, require_finite
+from gridsearch.merge.engine.formulas.pieces import add_train_difference
+from gridsearch.merge.engine.linear import MadeHere, blend, blend_into, greatest, new_buffer, require_finite
 
 
 def pair(dtype, seed=0, size=100_000):
@@ -95,6 +96,20 @@ def test_wherever_it_is_written_it_is_the_same_bit_for_bit(weights, view):
     out = torch.zeros(size, size, dtype=torch.float32 if view == "wider" else torch.float16)
     blend_into(out.T if view == "transposed" else out, tensors, weights, torch.float16, new_buffer())
     assert torch.equal(out.T if view == "transposed" else out, merged.to(out.dtype))
+
+
+@pytest.mark.parametrize("weights", [([1], [0.3]), ([0.5], [0.3]), ([], [1, 2]), ([0.5, 0.5], [0.25, -0.75])])
+def test_what_is_made_where_it_is_added_is_the_exact_sum(weights):
+    """Each of two parts counts, also where they are one and the same."""
+    a, b, c = (torch.randn(700_000, generator=torch.Generator().manual_seed(i)).half() for i in range(3))
+    own, made = weights
+    addends = [*(a, b)[: len(own)], *[MadeHere([a, b, c], add_train_difference)] * len(made)]
+    x, y, z = (one.double() for one in (a, b, c))
+    away, trained = (y - x).abs(), (y - z).abs()
+    change = 1.8 * away / (away + trained).clamp(min=1e-30) * (y - z)
+    exact = sum((w * one for w, one in zip(own, (x, y), strict=False)), sum(made) * change)
+    merged = blend(addends, [*own, *made], torch.float32)
+    assert (merged.double() - exact).abs().max() < 1e-5
 
 
 def test_a_scalar_is_merged_like_any_other():

@@ -273,9 +273,9 @@ def test_what_survived_until_it_was_stopped_as_worse_leaves_no_flat_curve():
     rows = rows.assign(at=rows["ratio"], loss=np.where(rows["ratio"] < 0.3, 0.2, 0.4))
     stopped = (rows["ratio"] > 0.3) & ~rows["prompt_id"].isin(prompts[:6])
     trials = pd.DataFrame({"trial": [0, 1], "at": [0.0, 0.1], "survived": 1.0})
-    curve = optimum.curve_of(trials, rows[~stopped], 0.5, Sureness(0.95, 300, 0))
+    curve = optimum.curve_of(trials, rows[~stopped], 0.5, SURE)
     assert not optimum.is_flat(curve, 0.95)
-    alone = optimum.curve_of(trials, rows.assign(loss=0.2), 0.5, Sureness(0.95, 300, 0))
+    alone = optimum.curve_of(trials, rows.assign(loss=0.2), 0.5, SURE)
     assert optimum.is_flat(alone, 0.95)
 
 
