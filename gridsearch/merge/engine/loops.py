@@ -5,7 +5,7 @@ float32, in the order in which torch's operations do it, so that results are equ
 `gram`, whose sums are exacter. Tensors are worked on in blocks that stay in a core's first cache.
 
 They are compiled at their first call, and kept on disk by numba beside this file, or in the user's cache
-where that cannot be written.
+where that cannot be written. All are in one file because numba compiles them again only if this one changes.
 """
 
 import platform
@@ -80,6 +80,21 @@ def _greater(context, most, value):
         return builder.select(builder.icmp_signed(">", bits, values[0]), bits, values[0])
 
     return types.int32(types.int32, types.float32), build
+
+
+@intrinsic
+def _bits_set(context, word):
+    """The number of bits that are set."""
+    return types.int64(types.uint64), lambda _, builder, signature, values: builder.ctpop(values[0])
+
+
+@intrinsic
+def _first_bit_set(context, word):
+    """The number of zeros below the least bit that is set, of which there is one."""
+    is_none_undefined = ir.IntType(1)(1)
+    return types.int64(types.uint64), lambda _, builder, signature, values: builder.cttz(
+        values[0], is_none_undefined
+    )
 
 
 @intrinsic
@@ -245,6 +260,9 @@ def add_trained(out, base, weight, a, b, c):
 @_compiled
 def mean_of_elected(out, start, ends, leasts, by_count):
     """Write the mean of the differences that have the elected sign; those below their least are zeros."""
+    if ends.size == 2:
+        b, c = _block(ends[0], 0, out.size, start), _block(ends[1], 0, out.size, start)
+        return _mean_of_two(out, start, b, c, leasts[0], leasts[1], by_count)
     rows = np.empty((ends.size, IN_CACHE), np.float32)
     vote, total, count = (
         np.empty(IN_CACHE, np.float32),
@@ -266,6 +284,27 @@ def mean_of_elected(out, start, ends, leasts, by_count):
 
 
 @_compiled
+def _mean_of_two(out, start, b, c, least_b, least_c, by_count):
+    for i in range(out.size):
+        x, y = _wide(b[i]) - _wide(start[i]), _wide(c[i]) - _wide(start[i])
+        x, y = ZERO if abs(x) < least_b else x, ZERO if abs(y) < least_c else y
+        vote = _sign(x) + _sign(y) if by_count else x + y
+        has_x, has_y = _agree(x, vote), _agree(y, vote)
+        total = (x if has_x else ZERO) + (y if has_y else ZERO)
+        out[i] = (total + ZERO * vote) / (np.float32(2) if has_x and has_y else ONE)
+
+
+@_compiled
+def _sign(value):
+    return (ONE if value > 0 else ZERO) - (ONE if value < 0 else ZERO)
+
+
+@_compiled
+def _agree(value, vote):
+    return ((value > 0) & (vote > 0)) | ((value < 0) & (vote < 0))
+
+
+@_compiled
 def _difference(row, vote, a, b, least):
     for i in range(a.size):
         one = _wide(b[i]) - _wide(a[i])
@@ -276,13 +315,13 @@ def _difference(row, vote, a, b, least):
 @_compiled
 def _count(vote, row):
     for i in range(row.size):
-        vote[i] += (ONE if row[i] > 0 else ZERO) - (ONE if row[i] < 0 else ZERO)
+        vote[i] += _sign(row[i])
 
 
 @_compiled
 def _elect(row, vote, total, count):
     for i in range(row.size):
-        agrees = ((row[i] > 0) & (vote[i] > 0)) | ((row[i] < 0) & (vote[i] < 0))
+        agrees = _agree(row[i], vote[i])
         total[i] += row[i] if agrees else ZERO
         count[i] += ONE if agrees else ZERO
 
@@ -309,29 +348,29 @@ def first_bits(a, b, step):
 def bracketed(a, b, low, high):
     """Return how many are below `low`, and the places and the bits of those from there to `high`."""
     places, found = np.empty(a.size, np.int64), np.empty(a.size, np.int16)
-    bits, inside = np.empty(IN_CACHE, np.int16), np.zeros(IN_CACHE, np.uint8)
+    sides, every = np.zeros(IN_CACHE, np.uint8), np.uint64(0x0101010101010101)
     below, count = 0, 0
     for start in range(0, a.size, IN_CACHE):
         size = min(IN_CACHE, a.size - start)
-        below += _compare(bits[:size], inside, a[start : start + size], b[start : start + size], low, high)
-        inside[size:] = 0
-        for word, any_here in enumerate(inside.view(np.uint64)):
-            if any_here:
-                for i in range(8 * word, 8 * word + 8):
-                    if inside[i]:
-                        places[count], found[count] = start + i, bits[i]
-                        count += 1
+        _sides(sides[:size], a[start : start + size], b[start : start + size], low, high)
+        sides[size:] = 0
+        for word, eight in enumerate(sides.view(np.uint64)):
+            below += _bits_set(eight & (every << np.uint64(1)))
+            between = eight & every
+            while between:
+                i = start + 8 * word + _first_bit_set(between) // 8
+                places[count], found[count] = i, _first(a[i], b[i])
+                count += 1
+                between &= between - np.uint64(1)  # the next one of the eight
     return below, places[:count].copy(), found[:count].copy()
 
 
 @_compiled
-def _compare(bits, inside, a, b, low, high):
-    below = np.int32(0)
-    for i in range(bits.size):
-        bits[i] = _first(a[i], b[i])
-        below += np.int32(bits[i] < low)
-        inside[i] = (bits[i] >= low) & (bits[i] <= high)
-    return below
+def _sides(out, a, b, low, high):
+    """Write 0 where the magnitude is above the bracket, 1 where it is within, and 2 where it is below."""
+    for i in range(out.size):
+        bits = _first(a[i], b[i])
+        out[i] = np.uint8(bits <= high) + np.uint8(bits < low)
 
 
 @_compiled
