@@ -2,7 +2,7 @@
 
 Half precision comes as uint16, bfloat16 as int16 (numpy has neither), float32 as itself. All is computed in
 float32, in the order in which torch's operations do it, so that results are equal bit for bit; but for
-`gram`, whose sums are exacter. Tensors are worked on in blocks that stay in a core's first cache.
+`add_products`, whose sums are exacter. Tensors are worked on in blocks that stay in a core's first cache.
 
 They are compiled at their first call, and kept on disk by numba beside this file, or in the user's cache
 where that cannot be written. All are in one file because numba compiles them again only if this one changes.
@@ -191,13 +191,10 @@ def scaled(out, values, scale):
 
 
 @_compiled
-def gram(first, others):
-    """Return the products of `first` and of the others' differences from it, of all pairs."""
-    count = others.size + 1
-    total = np.zeros((count, count))
-    if count == 2:
-        _add_two(total, first, _block(others[0], 0, first.size, first))
-        return total + np.triu(total, 1).T
+def add_products(total, first, others):
+    """Add those of `first` and of the others' differences from it, of all pairs, to `total`'s upper half."""
+    if others.size == 1:
+        return _add_two(total, first, _block(others[0], 0, first.size, first))
     for start in range(0, first.size, IN_CACHE):
         a = first[start : start + IN_CACHE]
         for i in range(others.size):
@@ -207,7 +204,6 @@ def gram(first, others):
                 total[j + 1, i + 1] += bc
             total[0, i + 1] += ab
         total[0, 0] += aa
-    return total + np.triu(total, 1).T
 
 
 @_sum_in_any_order

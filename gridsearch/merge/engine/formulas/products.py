@@ -44,7 +44,9 @@ def products(tensors: Sequence[Tensor]) -> Products:
     """Return the products of same-shaped tensors, summed in float64 over pieces in float32."""
     flat = [tensor.reshape(-1) for tensor in tensors]
     if loops := loops_for(*flat):
-        return _products(loops.gram(array(flat[0]), addresses(flat[1:])).tolist())
+        upper = np.zeros((len(flat), len(flat)))
+        loops.add_products(upper, array(flat[0]), addresses(flat[1:]))
+        return _products((upper + np.triu(upper, 1).T).tolist())
     total = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat[0].device)
     for here in pieces(flat[0]):
         rows = torch.empty(len(flat), here.stop - here.start, device=flat[0].device)
