@@ -10,11 +10,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, each of whi
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+import copy
+import gc
 import shutil
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import hypothesis
@@ -33,6 +37,11 @@ from tests.helpers.postgres import database, postgres  # noqa: F401
 from tests.helpers.s3 import s3  # noqa: F401
 from tests.helpers.tied import tied_run  # noqa: F401
 
+if TYPE_CHECKING:
+    import torch
+
+    from gridsearch.checkpoint.header import Checkpoint
+
 # The same examples on every run, however long they take: a test that fails on one machine fails on all.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("fixed")
@@ -49,12 +58,16 @@ _cache = tempfile.TemporaryDirectory(prefix="gridsearch-tests-", dir=os.environ.
 os.environ["XDG_CACHE_HOME"] = _cache.name
 os.environ["XDG_DATA_HOME"] = str(Path(_cache.name) / "data")
 
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Collect no garbage while tests are, nor ever look for it in the modules that they import."""
+    """Collect no garbage while tests are, nor ever look for it in the modules that they import.
+
+    Nor look for it often afterwards: at Python's own pace that took a sixteenth of their time.
+    """
+    gc.set_threshold(10_000, 10, 30)
     with modules_loading():
         return (yield)
 
@@ -111,6 +124,32 @@ def _build_skeletons_once() -> Iterator[None]:
         return built[configs]
 
     with patch.object(shapes, "skeleton_shapes", once):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _load_the_toy_once() -> Iterator[None]:
+    """Copy the toy's models once they are loaded: most runs begin with one. Diffusers takes thrice as long.
+
+    Only where a test has imported what loads them: to import it takes seconds.
+    """
+    pipeline = sys.modules.get("gridsearch.render.pipeline")
+    if pipeline is None:
+        yield
+        return
+    loaded: dict[tuple[Path, Path, torch.dtype], Any] = {}
+    load = pipeline._from_single_file
+
+    def once(checkpoint: "Checkpoint", folder: Path, dtype: "torch.dtype", given: Mapping[str, Any]) -> Any:
+        key = (checkpoint.path.resolve(), folder.resolve(), dtype)
+        if "vae" in given or not all(path.is_relative_to(EXPERIMENTS) for path in key[:2]):
+            return load(checkpoint, folder, dtype, given)
+        if key not in loaded:
+            loaded[key] = load(checkpoint, folder, dtype, given)
+        own = {name: part for name, part in loaded[key].components.items() if name not in given}
+        return type(loaded[key])(**copy.deepcopy(own), **given)
+
+    with patch.object(pipeline, "_from_single_file", once):
         yield
 
 

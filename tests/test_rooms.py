@@ -1,10 +1,12 @@
 """The house: which folders there are, who may import whom, and that a public name means one thing."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -26,7 +28,8 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ("merge", "render", "score")  # joined by search/trial only
-HEAVY = ("torch", "diffusers", "transformers")
+HEAVY = ("torch", "diffusers", "transformers", "optuna", "pandas")
+PRINTS_OR_EXITS = re.compile(r"\b(print|exit|quit)\b")
 
 
 @cache
@@ -42,9 +45,25 @@ def files() -> list[Path]:
     return sorted(ROOT.rglob("*.py"))
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is asked of a module. Its tree is not kept: Python would look for garbage in all of them."""
+
+    imports: tuple[str, ...]  # the package's modules, at its top or inside a function
+    public: frozenset[str]  # functions, classes, constants and type aliases that it defines
+    has_docstring: bool
+    prints_or_exits: bool
+
+
 @cache
-def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text("utf-8"))
+def facts() -> dict[str, Facts]:
+    found = {}
+    for name, file in modules().items():
+        text = file.read_text("utf-8")
+        tree = ast.parse(text)
+        speaks = PRINTS_OR_EXITS.search(text) is not None and prints_or_exits(tree)
+        found[name] = Facts(imports(tree), definitions(tree), bool(ast.get_docstring(tree)), speaks)
+    return found
 
 
 def statements(node: ast.AST) -> Iterator[ast.stmt]:
@@ -56,11 +75,9 @@ def statements(node: ast.AST) -> Iterator[ast.stmt]:
             yield from statements(inner)
 
 
-@cache
-def imports(name: str) -> tuple[str, ...]:
-    """The package's modules that a module imports, at its top or inside a function."""
+def imports(tree: ast.Module) -> tuple[str, ...]:
     found = []
-    for node in statements(tree(modules()[name])):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names if alias.name in modules()]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gridsearch":
@@ -79,7 +96,7 @@ def between_rooms() -> set[tuple[str, str, str]]:
     """Importing module, its room, imported room, wherever the two rooms differ."""
     found = set()
     for name in modules():
-        for other in imports(name):
+        for other in facts()[name].imports:
             if room(name) and room(other) and room(name) != room(other):
                 found.add((name, room(name), room(other)))
     return found
@@ -106,7 +123,8 @@ def test_merge_render_and_score_do_not_import_one_another():
 
 
 def test_the_notebook_does_not_import_the_command_line():
-    assert not [name for name in imports("gridsearch.app.notebook") if name.startswith("gridsearch.app.cli")]
+    imported = facts()["gridsearch.app.notebook"].imports
+    assert not [name for name in imported if name.startswith("gridsearch.app.cli")]
 
 
 def parts_of_a_room() -> list[str]:
@@ -121,7 +139,7 @@ def test_what_lies_in_a_folder_imports_in_one_direction(folder):
     graph = defaultdict(set)
     for name in modules():
         own = name.split(".")[: depth + 1]
-        for other in imports(name):
+        for other in facts()[name].imports:
             theirs = other.split(".")[: depth + 1]
             if own[:depth] == theirs[:depth] == folder.split(".") and own != theirs and depth < len(own):
                 graph[".".join(own)].add(".".join(theirs))
@@ -152,7 +170,7 @@ def test_a_circle_would_be_found():
 
 
 def test_every_folder_says_what_it_is():
-    silent = [name for name in parts_of_a_room() if not ast.get_docstring(tree(modules()[name]))]
+    silent = [name for name in parts_of_a_room() if not facts()[name].has_docstring]
     assert not silent
 
 
@@ -181,54 +199,56 @@ def test_no_test_module_is_imported():
             assert not wrong, file
 
 
-def definitions() -> dict[str, set[str]]:
-    """Public name -> the modules that define it: functions, classes, constants and type aliases."""
-    found = defaultdict(set)
-    for module, file in modules().items():
-        for node in tree(file).body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                names = [node.name]
-            elif isinstance(node, ast.Assign):
-                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                names = [node.target.id]
-            else:
-                continue
-            for name in names:
-                if not name.startswith("_"):
-                    found[name].add(module)
-    return found
+def definitions(tree: ast.Module) -> frozenset[str]:
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return frozenset(name for name in found if not name.startswith("_"))
 
 
 def test_no_public_name_is_defined_twice():
-    twice = {name: sorted(where) for name, where in definitions().items() if len(where) > 1}
+    found = defaultdict(list)
+    for module, known in facts().items():
+        for name in known.public:
+            found[name].append(module)
+    twice = {name: where for name, where in found.items() if len(where) > 1}
     assert not twice
 
 
+def prints_or_exits(tree: ast.Module) -> bool:
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = {call.id for call in calls if isinstance(call, ast.Name)}
+    methods = {ast.unparse(call) for call in calls if isinstance(call, ast.Attribute) and call.attr == "exit"}
+    return bool(names & {"print", "exit", "quit"}) or "sys.exit" in methods
+
+
 def test_only_the_app_prints_or_exits():
-    for file in set(files()) - set((ROOT / "app").rglob("*.py")):
-        calls = [node.func for node in ast.walk(tree(file)) if isinstance(node, ast.Call)]
-        names = {call.id for call in calls if isinstance(call, ast.Name)}
-        assert not names & {"print", "exit", "quit"}, file
-        assert "sys.exit" not in {ast.unparse(call) for call in calls}, file
+    assert not [name for name, known in facts().items() if known.prints_or_exits and room(name) != "app"]
+    assert all(prints_or_exits(ast.parse(text)) for text in ("print(1)", "import sys; sys.exit(1)", "quit()"))
+    assert not prints_or_exits(ast.parse("out.print(1)"))
 
 
-def loaded_by(statement: str, among: tuple[str, ...] = HEAVY) -> list[str]:
-    code = f"import sys; {statement}; print(*[name for name in {among} if name in sys.modules])"
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+def loaded_after(*statements: str) -> list[set[str]]:
+    """The heavy packages that are loaded after each statement, one after another in a fresh process."""
+    say = f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    code = "; ".join(["import sys", *(f"{statement}; {say}" for statement in statements)])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
-def test_the_command_line_and_the_report_load_without_the_heavy_packages():
+def test_what_does_not_draw_loads_without_the_heavy_packages():
     light = "app.cli merge.parents report.build search.rescore score.files app.web.judge.pairs"
     light = f"{light} app.web.judge.routes app.web.dashboard merge.export.source app.notebook"
-    assert loaded_by(f"import {', '.join(f'gridsearch.{name}' for name in light.split())}") == []
-    assert not {"optuna", "pandas"} & {*loaded_by("import gridsearch.app.cli", ("optuna", "pandas"))}, (
-        "status"
+    command_line, all_light, leader = loaded_after(
+        "import gridsearch.app.cli",  # `status` needs no more
+        f"import {', '.join(f'gridsearch.{name}' for name in light.split())}",
+        "import gridsearch.search.workers.leader",
     )
-    assert loaded_by("sys.modules['torch'] = sys") == ["torch"]  # so that the check itself can fail
-
-
-def test_the_leader_loads_nothing_that_draws():
-    assert loaded_by("import gridsearch.search.workers.leader") == ["torch"]
+    assert command_line == set()
+    assert all_light == {"optuna", "pandas"}
+    assert leader == {"optuna", "pandas", "torch"}

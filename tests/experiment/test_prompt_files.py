@@ -61,7 +61,7 @@ WORD = st.text(string.printable.replace("\n", "").replace("\r", ""), min_size=1)
 
 @given(WORD, WORD, st.integers(0, 2**63 - 1))
 def test_a_quoted_line_says_what_was_quoted(tmp_path_factory, prompt, negative, seed):
-    folder = tmp_path_factory.mktemp("line")
+    folder = tmp_path_factory.getbasetemp()
     line = f"--seed {seed} --prompt {shlex.quote(prompt)} --negative_prompt {shlex.quote(negative)}"
     (folder / "p.txt").write_text(line, "utf-8")
     (read,) = prompts_in("p.txt", folder)
@@ -70,7 +70,7 @@ def test_a_quoted_line_says_what_was_quoted(tmp_path_factory, prompt, negative, 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_prompts_or_bad_input(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("bytes")
+    folder = tmp_path_factory.getbasetemp()
     (folder / "p.txt").write_bytes(data)
     try:
         found = prompts_in("p.txt", folder)
