@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from gridsearch.score.score import SURVIVES
 from gridsearch.search.samplers.surrogate import Numbers
 
 WEIGHTS = 8  # possible weights of the dose that are averaged over
@@ -26,13 +27,18 @@ class SeenTrials:
     places: Numbers
     losses: Numbers
     dials: Numbers  # nan where a trial has none
-    alive: NDArray[np.bool_]
+    survived: Numbers  # the share of sound images
     line: NDArray[np.bool_]  # whether all numbers are at one share of their ranges, as closely as steps allow
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Whether a trial survives."""
+        return self.survived >= SURVIVES
 
     def part(self, rows: NDArray) -> "SeenTrials":
         """Return those of these rows, a mask or numbers."""
         return SeenTrials(
-            self.places[rows], self.losses[rows], self.dials[rows], self.alive[rows], self.line[rows]
+            self.places[rows], self.losses[rows], self.dials[rows], self.survived[rows], self.line[rows]
         )
 
 

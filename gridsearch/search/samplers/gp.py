@@ -3,7 +3,7 @@
 It makes use of what a merge is. All numbers at the same share of their ranges are the familiar merge at one
 ratio, so the line of these is searched first, by halves, for images that survive. The dial of any other
 trial tells which trial of the line it looks like: its *dose*, to which each number adds by a weight of its
-own. The process (`surrogate`) knows numbers and dose, and the next trial is the one of most expected
+own. The model (`loss_model`) knows numbers and dose, and the next trial is the one of most expected
 improvement in a box around the best (TuRBO: Eriksson et al. 2019, arXiv:1910.01739), averaged over weights
 that the dials leave possible.
 
@@ -26,15 +26,15 @@ from optuna.trial import FrozenTrial
 from gridsearch.results import store
 from gridsearch.results.analysis.sensitivity import SensitivityMap
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform
-from gridsearch.score.score import SURVIVES, number
+from gridsearch.score.score import number
 from gridsearch.search.samplers.dose import EQUAL, SeenTrials, dose_of
 from gridsearch.search.samplers.finished import ended_of, numbers_of, with_losses
-from gridsearch.search.samplers.surrogate import Numbers, Surrogate, fit_surrogate
+from gridsearch.search.samplers.loss_model import LossModel, fit_losses
+from gridsearch.search.samplers.surrogate import Numbers
 
 LINE, ALIVE = 8, 2  # trials on the line, at most, and how many that survive end it sooner
 NARROWEST_GAP = 0.02  # no gap of the line is halved below it
-HALF_LOSS = 0.3  # what the process sees of a loss: 0 at 0, a half here, 0.9 where all is lost
-MOST_TRIALS = 200  # trials that the process is made of, the best ones: its arithmetic grows with their cube
+MOST_TRIALS = 200  # trials that the model is made of, the best ones: its arithmetic grows with their cube
 MOST_PENDING = 100  # trials under way of which it is told, those nearest to the best
 BOX, LARGEST, BETTER = 0.4, 1.6, 3  # the box's side at first and at most; successes in a row that double it
 CANDIDATES, KEPT, COPIES, ROUNDS = 1500, 20, 40, 3
@@ -139,7 +139,7 @@ def seen_trials(trials: Sequence[tuple[FrozenTrial, float]], places: Numbers, st
         places,
         np.array([loss for _, loss in trials], dtype=float),
         np.array([number(one.get("dial")) for one in found]),
-        np.array([one.get("survived", 1.0) >= SURVIVES for one in found]),
+        np.array([one.get("survived", 1.0) for one in found], dtype=float),
         on_line(places, steps),
     )
 
@@ -166,15 +166,12 @@ def next_place(
             return np.full(seen.places.shape[1], place)
     known = seen.part(np.argsort(seen.losses, kind="stable")[:MOST_TRIALS])
     doses, weights = dose_of(known, rng, weights_told)
-    pressed = known.losses / (known.losses + HALF_LOSS)
-    model = fit_surrogate(np.c_[known.places, doses], pressed, matter)
-    if len(pending):  # what is under way is taken to come to what is expected of it
-        going = pending[np.argsort(np.abs(pending - known.places[0]).max(1), kind="stable")[:MOST_PENDING]]
-        there = going @ weights[0]
-        losses = np.r_[pressed, model.predict(going, there)[0]]
-        model = fit_surrogate(np.r_[model.places, np.c_[going, there]], losses, matter)
+    near = np.argsort(np.abs(pending - known.places[0]).max(1), kind="stable")[:MOST_PENDING]
+    going = np.c_[pending[near], pending[near] @ weights[0]]
+    model = fit_losses(np.c_[known.places, doses], known.losses, known.survived, going, matter)
     tried = np.r_[seen.places, pending]
-    return best_of(model, weights, known.places[0], float(pressed[0]), box_of(seen, steps), tried, steps, rng)
+    least = float(known.losses[0])
+    return best_of(model, weights, known.places[0], least, box_of(seen, steps), tried, steps, rng)
 
 
 # -- the line
@@ -218,7 +215,7 @@ def box_of(seen: SeenTrials, steps: Numbers) -> float:
 
 
 def best_of(
-    model: Surrogate,
+    model: LossModel,
     weights: Numbers,
     best: Numbers,
     least: float,

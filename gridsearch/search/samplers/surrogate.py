@@ -1,4 +1,4 @@
-"""A Gaussian process of the loss over many numbers, one of which is the dose of what is merged.
+"""A Gaussian process of losses over many numbers, one of which is the dose of what is merged.
 
 Its covariance is a sum of squared exponentials: one of each number alone, as wide as its range and with a
 height of its own, and one of the dose (additive processes: Duvenaud et al. 2011, arXiv:1112.4394). So a few
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 LEAST_NOISE = 1e-6
+LEAST_SCATTER = 1e-6  # of losses: where all are the same, no other is expected elsewhere
 LENGTH = 1.0  # along a number, in its range
 DOSE = 0.15  # the usual length along the dose: a window is a part of the range
 ALL = 7.4  # the usual sum of the numbers' heights, in variances of the loss
@@ -46,7 +47,8 @@ class Surrogate:
         """Return mean and standard deviation of the loss at places (m, d) with doses (..., m)."""
         own = np.zeros((len(places), len(self.factor)))
         for at, there, height in zip(places.T, self.places.T, self.heights[:-1], strict=False):
-            own += height * np.exp(-0.5 / LENGTH**2 * (at[:, None] - there) ** 2)
+            values, which = np.unique(at, return_inverse=True)  # few, where numbers have steps
+            own += (height * np.exp(-0.5 / LENGTH**2 * (values[:, None] - there) ** 2))[which]
         apart = doses[..., None] - self.places[:, -1]
         both = own + self.heights[-1] * np.exp(-0.5 * self.scale * apart**2)
         flat = both.reshape(-1, len(self.factor)).T
@@ -62,7 +64,7 @@ def fit_surrogate(places: Numbers, losses: Numbers, matter: Numbers | None = Non
         matter: (d,) shares of how much each number is expected to matter beside the dose; None if alike.
     """
     count, width = places.shape
-    mean, spread = float(losses.mean()), float(losses.std()) or 1.0
+    mean, spread = float(losses.mean()), max(float(losses.std()), LEAST_SCATTER)
     values = (losses - mean) / spread
     squares = (places[:, None] - places[None]) ** 2
     alone, along = np.exp(-0.5 * squares[:, :, :-1] / LENGTH**2), squares[:, :, -1]
