@@ -72,7 +72,7 @@ def test_axes_are_chosen_by_name_and_prompts_may_go_down(both):
     one = sheet_grid(both, columns="cfg")
     assert [group.heading for group in one.groups[1:]] == [f"ratio {r:.2f}, cfg across" for r in RATIOS]
     assert len(one.cases) == len(sheet_grid(both, rows="prompt").cases) == 4
-    assert sheet_grid(both, rows="cfg") == sheet_grid(both)
+    assert repr(sheet_grid(both, rows="cfg")) == repr(sheet_grid(both))  # they hold NaN, unequal to itself
 
 
 @pytest.mark.parametrize(

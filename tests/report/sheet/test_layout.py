@@ -77,8 +77,9 @@ def test_the_overview_shows_the_window_and_where_it_breaks_on_either_side():
 
 
 def test_what_fits_is_one_page():
-    (page,) = pages(grid_of(12, 8), SIZE)
-    assert page.grid == grid_of(12, 8)
+    grid = grid_of(12, 8)
+    (page,) = pages(grid, SIZE)
+    assert page.grid is grid
     assert page.note == ""
 
 
