@@ -195,8 +195,8 @@ def places_of(
     """Return in which runs the best lies and where in each, together with probability `level` or more.
 
     Between two neighbouring ratios nothing was drawn, so a place reaches half that gap to either side of its
-    middle. One that reaches the last ratio drawn reaches the end of what is searched: nothing tells what lies
-    beyond. The ratio that is taken lies in one of them.
+    middle. One that reaches an end of its run goes on as far as the run may, and from the last ratio drawn to
+    the end of what is searched: nothing tells what lies beyond. The ratio that is taken lies in one of them.
     """
     tail = (1 - level) / 2
     shares = np.bincount(found.best_run, minlength=found.runs.max() + 1) / len(found.best_run)
@@ -212,6 +212,9 @@ def places_of(
         low, high = min(low, middle - half), max(high, middle + half)
         if run == here:
             low, high = min(low, taken), max(high, taken)
+        own, reach = found.ratios[found.runs == run], found.reaches[run]
+        low = low if low > own[0] + SAME else min(low, reach[0])
+        high = high if high < own[-1] - SAME else max(high, reach[1])
         low = low if low > ratios[0] + SAME else min(ends[0], ratios[0])
         high = high if high < ratios[-1] - SAME else max(ends[1], ratios[-1])
         places.append(BestPlace(round(float(low), 6), round(float(high), 6), float(chance)))

@@ -7,9 +7,11 @@ curve's prior is a Gaussian process (Rasmussen & Williams 2006, ch. 2), with sev
 are weighed by their marginal likelihood (their ch. 5): where the means differ by no more than their errors,
 the curve is nearly flat, and no ratio is called best for its luck. An optimum may lie at an end.
 
-Runs are compared with one another at their own bests, prompt by prompt. The errors of all this are estimated
-from few prompts, so draws are spread as Student's t is; those of a curve with the degrees of freedom that its
-variances gain from neighbouring ratios (moderated t: Smyth 2004).
+Of several runs, each has its prompts paired by its own good ratios: a prompt may be sound in one window and
+fail in another, which moves no optimum within either. Where no ratio is sound for most prompts, runs are
+luck's, and prompts are paired by all. Runs are compared with one another at their own bests, prompt by
+prompt. The errors of all this are estimated from few prompts, so draws are spread as Student's t is; those of
+a curve with the degrees of freedom that its variances gain from ratios beside it (moderated t: Smyth 2004).
 """
 
 from collections.abc import Iterator
@@ -34,6 +36,7 @@ CLIFF = 0.6  # so far above a run's least, more makes no difference
 # to REST: beyond an edge a prompt's loss tells where its own edge lies. Chosen on the curves of CORRELATED.
 GOOD, REST = 0.2, 1e-3
 SOUND = 0.6  # of a mean loss: of more, some prompts fail at every ratio
+MOST_FAIL = 1.0  # of a mean loss: of more, most images failed, which count 1 to 2
 POINTS = 51  # on which a curve is read, beside the ratios themselves
 BEND_LENGTHS = (0.1, 0.2, 0.4, 0.8)  # of the curve's bends, as shares of its run
 BEND_HEIGHTS = (
@@ -86,6 +89,7 @@ class Posterior:
         mean: the expected loss at each.
         draws: (draws, ratios) of the loss.
         runs: the run of each ratio.
+        reaches: of each run the ratios between which its best may lie: see `_reach`.
         best, best_run: of each draw the place of its least, drawn or not, and the run that it lies in.
         without: (prompts, ratios), the expected losses had a prompt not been drawn.
         errors: (ratios,), the standard deviation of one prompt's loss about the common curve.
@@ -95,6 +99,7 @@ class Posterior:
     mean: Array
     draws: Array
     runs: NDArray[np.int64]
+    reaches: list[tuple[float, float]]
     best: Array
     best_run: NDArray[np.int64]
     without: Array
@@ -134,34 +139,39 @@ def posterior(
     means, rest = paired_means(of)
     runs = runs_of(means, of.images.sum(axis=0))
     free = max((have if prompts is None else prompts) - 1, 1)
-    variances = np.zeros(len(means))
+    apart = len(runs) > 1 and means[_judged(of.images.sum(axis=0))].min() <= SOUND
+    share, curves, tops = have / prompts if prompts else 1.0, [], []
     for part in runs:
-        variances[part] = error_variances(rest[:, part], of.ratios[part]) * ROUGH
-    errors = variances / np.isfinite(rest).sum(axis=0) * (have / prompts if prompts else 1)
-    curves = [
-        (part, _curve(of.ratios[part], means[part], errors[part], rest[:, part], draws, free + POOLED, rng))
-        for part in runs
-        if can_win[part].any()
-    ]
-    tops = []
-    for part, curve in curves:
-        own = np.flatnonzero(can_win[part])
-        tops.append(part.start + int(own[curve.mean[own].argmin()]))
+        if not can_win[part].any():
+            continue
+        own = Losses(of.ratios[part], of.mean[:, part], of.images[:, part])
+        seen = paired_means(own) if apart else (means[part], rest[:, part])
+        curve = _curve(own.ratios, *seen, share, draws, free + POOLED, rng)
+        curves.append((part, curve))
+        winning = np.flatnonzero(can_win[part])
+        tops.append(part.start + int(winning[curve.mean[winning].argmin()]))
     stretch = np.sqrt(free / rng.chisquare(free, draws))[:, None]
-    own = np.nan_to_num(rest[:, tops]) / np.sqrt(have * max(have - 1, 1))
-    levels = means[tops] + rng.normal(size=(draws, have)) @ own * stretch
-    return _joined(curves, tops, means, levels, np.nan_to_num(rest), np.sqrt(variances / ROUGH))
+    left = np.nan_to_num(rest)
+    errors = left[:, tops] * np.sqrt(share / (have * max(have - 1, 1)))
+    levels = means[tops] + rng.normal(size=(draws, have)) @ errors * stretch
+    return _joined(curves, tops, means, levels, left, [_reach(of, means, part) for part, _ in curves])
 
 
-def _joined(curves: list, tops: list, means: Array, levels: Array, rest: Array, errors: Array) -> Posterior:
-    """Return the posterior of all runs: each curve counts from its best, whose loss is its level."""
+def _joined(curves: list, tops: list, means: Array, levels: Array, rest: Array, reaches: list) -> Posterior:
+    """Return the posterior of all runs: each curve counts from its best, whose loss is its level.
+
+    Of a draw that is its own least, wherever that lies. A draw that counted from one ratio would have the
+    errors there twice: they are in the level, and in how far the curve is above its least.
+    """
     found, least = [], []
     others = max(len(rest) - 1, 1)
     for number, (part, curve) in enumerate(curves):
         top = tops[number] - part.start
         mean = means[tops[number]] + curve.mean - curve.mean[top]
-        drawn = levels[:, [number]] + curve.draws - curve.draws[:, [top]]
-        least.append(levels[:, number] + curve.least - curve.draws[:, top])
+        lowest = curve.draws.min(axis=1)
+        level = levels[:, number] + (lowest - curve.draws[:, top]).mean()
+        drawn = (level - lowest)[:, None] + curve.draws
+        least.append(level - lowest + curve.least)
         left = (
             curve.without - curve.without[:, [top]] + means[tops[number]] - rest[:, [tops[number]]] / others
         )
@@ -174,10 +184,11 @@ def _joined(curves: list, tops: list, means: Array, levels: Array, rest: Array, 
         mean=np.concatenate(mean),
         draws=np.concatenate(drawn, axis=1),
         runs=np.concatenate(runs),
+        reaches=reaches,
         best=places[np.arange(len(places)), best_run],
         best_run=best_run,
         without=np.concatenate(left, axis=1),
-        errors=np.concatenate([errors[part] for part, _ in curves]),
+        errors=np.concatenate([curve.errors for _, curve in curves]),
     )
 
 
@@ -275,6 +286,20 @@ def runs_of(means: Array, images: Array) -> list[slice]:
     return found
 
 
+def _reach(of: Losses, means: Array, part: slice) -> tuple[float, float]:
+    """Return the ratios between which the best of a run may lie: its own, or up to the last that was drawn.
+
+    A few failed images beyond the last ratio judged end a run where others are sound. Where most prompts fail
+    at every ratio they tell nothing: the best may lie anywhere beyond.
+    """
+    judged = _judged(of.images.sum(axis=0))
+    low, high = part.start, part.stop - 1
+    if means[judged].min() > MOST_FAIL:
+        low = 0 if judged[0] >= low else low
+        high = len(means) - 1 if judged[-1] <= high else high
+    return float(of.ratios[low]), float(of.ratios[high])
+
+
 # -- a curve
 
 
@@ -288,6 +313,7 @@ class _Curve:
     best: Array
     least: Array
     without: Array
+    errors: Array
 
 
 def rbf(a: Array, b: Array, length: float) -> Array:
@@ -296,13 +322,14 @@ def rbf(a: Array, b: Array, length: float) -> Array:
 
 
 def _curve(
-    ratios: Array, means: Array, errors: Array, rest: Array, draws: int, free: float, rng: np.random.Generator
+    ratios: Array, means: Array, rest: Array, share: float, draws: int, free: float, rng: np.random.Generator
 ) -> _Curve:
-    """Return the posterior of one run, by the weights of all lengths and heights."""
+    """Return the posterior of one run, by the weights of all lengths and heights; `share` scales errors."""
     least = means.min()
     seen = least + np.minimum(means - least, CLIFF)
     points = np.unique(np.concatenate([ratios, np.linspace(ratios[0], ratios[-1], POINTS)]))
-    scale = np.sqrt(errors)
+    scatter = np.sqrt(error_variances(rest, ratios))
+    scale = scatter * np.sqrt(ROUGH / np.isfinite(rest).sum(axis=0) * share)
     covariance = scale[:, None] * error_correlation(rest, ratios) * scale
     kernels = list(_kernels(ratios, points, seen - seen.mean(), covariance))
     likely = np.array([kernel[0] for kernel in kernels])
@@ -320,8 +347,8 @@ def _curve(
         root = np.linalg.cholesky(left + 1e-9 * np.eye(len(points)))
         wide = np.sqrt(free / rng.chisquare(free, count))[:, None]
         found.append(own @ (seen - seen.mean()) + rng.normal(size=(count, len(points))) @ root.T * wide)
-    drawn = rng.permutation(np.concatenate(found))
-    drawn = seen.mean() + np.resize(drawn, (draws, len(points)))  # counts are rounded
+    drawn = np.resize(rng.permutation(np.concatenate(found)), (draws, len(points)))  # counts are rounded
+    drawn += seen.mean()
     at = np.searchsorted(points, ratios)
     others = max(len(rest) - 1, 1)
     without = seen - np.nan_to_num(rest) / others
@@ -332,6 +359,7 @@ def _curve(
         best=points[drawn.argmin(axis=1)],
         least=drawn.min(axis=1),
         without=seen.mean() + (without - seen.mean()) @ matrix[at].T,
+        errors=scatter,
     )
 
 

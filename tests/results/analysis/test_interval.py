@@ -58,10 +58,8 @@ def test_chances_are_of_rendered_ratios_to_be_as_good_as_any():
 def test_a_chance_is_the_share_of_draws_in_which_nothing_is_better_by_more_than_the_margin():
     """In four draws the first ratio is the best, 0.04 above it, 0.06 and 0.3; the third one is far off."""
     draws = np.array([[0.1, 0.3, 0.9], [0.24, 0.2, 0.9], [0.26, 0.2, 0.9], [0.5, 0.2, 0.9]])
-    ratios, nothing = np.array([0.2, 0.4, 0.6]), np.zeros((1, 3))
-    found = Posterior(
-        ratios, draws.mean(axis=0), draws, np.zeros(3, int), ratios, np.zeros(3, int), nothing, nothing
-    )
+    ratios, nothing, run = np.array([0.2, 0.4, 0.6]), np.zeros((1, 3)), np.zeros(3, int)
+    found = Posterior(ratios, draws.mean(axis=0), draws, run, [(0.2, 0.6)], ratios, run, nothing, nothing)
     drawn = Losses(np.array([0.0, 0.2, 0.4, 0.6]), np.zeros((2, 4)), np.ones((2, 4)))
     can_win = np.array([False, True, True, True])
     curve = optimum.Curve(pd.DataFrame({"at": ratios}), found, drawn, can_win, can_win, (0.0, 0.6))

@@ -89,6 +89,46 @@ def test_two_failed_images_do_not_end_a_run_and_six_do():
     assert runs_of(means, np.array([16, 16, 6, 16, 16])) == [slice(0, 3), slice(2, 5)]
 
 
+def test_two_windows_differ_by_as_much_as_their_prompts_do_and_no_more():
+    """Each window's curve has errors of its own: the difference of its leasts is not spread by these again.
+
+    Of eight prompts whose losses in either window are their own, it is Student's t with seven degrees of
+    freedom: the standard error of the differences at the two bests, times the root of 7/5.
+    """
+    rng = np.random.default_rng(5)
+    shape = np.array([1.9, 1.0, 0.2, 0.1, 0.1, 0.2, 1.0, 1.9])
+    seen = np.tile(np.concatenate([shape, shape]), (8, 1))
+    seen += np.repeat(rng.normal(0, 0.2, (8, 2)), 8, axis=1) + rng.normal(0, 0.1, seen.shape)
+    of, can_win = losses(np.linspace(0, 0.75, 16), seen), np.ones(16, dtype=bool)
+    found = posterior(of, can_win, 20_000, 0)
+    tops = [np.flatnonzero(found.runs == run)[found.mean[found.runs == run].argmin()] for run in (0, 1)]
+    error = np.diff(seen[:, tops], axis=1).std(ddof=1) / np.sqrt(8)
+    assert difference(found).std() == pytest.approx(error * np.sqrt(7 / 5), rel=0.05)
+    more = posterior(of, can_win, 20_000, 0, prompts=32)  # four times as many: half the error, 31 degrees
+    assert difference(more).std() == pytest.approx(error / 2 * np.sqrt(31 / 29), rel=0.05)
+
+
+def difference(found):
+    """By how much the second run's least is above the first's, draw by draw."""
+    return np.subtract(*(found.draws[:, found.runs == run].min(axis=1) for run in (1, 0)))
+
+
+def test_what_prompts_lose_in_another_window_leaves_the_curve_within_one_as_sure():
+    """Half of the prompts lose 0.3 more in the second window, half 0.3 less: within each as much is known."""
+    shape = np.array([1.9, 1.0, 0.2, 0.1, 0.1, 0.2, 1.0, 1.9])
+    seen = np.tile(np.concatenate([shape, shape]), (8, 1))
+    seen += np.random.default_rng(5).normal(0, 0.1, seen.shape)
+    apart = seen + np.where(np.arange(16) < 8, 0, 1) * np.repeat([0.3, -0.3], 4)[:, None]
+    for run in (0, 1):
+        before, now = (everywhere(losses(np.linspace(0, 0.75, 16), one)) for one in (seen, apart))
+        own = before.runs == run
+        spread = [
+            np.std(one.draws[:, own] - one.draws[:, own].min(axis=1, keepdims=True), axis=0)
+            for one in (before, now)
+        ]
+        assert spread[1] == pytest.approx(spread[0], abs=1e-6)
+
+
 def test_the_variance_about_a_ratio_counts_as_much_as_four_of_its_own_degrees():
     """Five prompts: four degrees each. Of two ratios a run apart, exp(-10) of the other's variance counts."""
     rest = np.array([[1, -1, 1, -1, 0.0], [2, -2, 2, -2, 0]]).T
@@ -124,6 +164,20 @@ def test_beyond_the_last_ratio_drawn_the_best_may_lie_as_far_as_is_searched():
     assert interval.low == 0.0
     assert interval.high < 0.5
     assert optimum.doubt(line(ratios, None)[0], 0.31, SURE, window).interval.low == 0.31
+
+
+def test_where_most_prompts_fail_everywhere_a_few_failed_images_end_no_interval():
+    """Beyond the middle three ratios one image each was drawn, which failed; its prompt fails there too."""
+    ratios = np.linspace(0, 1, 9)
+    images = np.zeros((12, 9))
+    images[0], images[:, 3:6] = 1, 1
+    own = np.random.default_rng(7).normal(0, 0.1, (12, 9))
+    for least, held in ((1.2, (0.0, 1.0)), (0.8, (0.25, 0.75)), (0.3, (0.25, 0.75))):
+        mean = np.where(np.arange(12) == 0, 1.4, least)[:, None] + own
+        found = everywhere(losses(ratios, mean * images, images))
+        places = optimum.places_of(found, ratios, (0.0, 1.0), 0.5, 0.95)
+        assert found.reaches == [held]
+        assert (places[0].low, places[0].high) == pytest.approx(held)
 
 
 @pytest.mark.night
