@@ -64,22 +64,13 @@ def fit_losses(
     """Return the model of losses (n,), of whose images so many survived, at places (n, d + 1).
 
     Args:
-        places, pending: the last column is the dose; of those pending (m, d + 1) nothing is known yet.
+        places, pending: the last column is the dose. What is pending (m, d + 1) is taken to come to what is
+            expected of it.
         matter: (d,) shares of how much each number is expected to matter beside the dose; None if alike.
     """
     share, off = parts_of(losses, survived)
     told = np.isfinite(off)
-    known = told.sum() >= LEAST_TRIALS
-    return LossModel(
-        _process(places, share, pending, matter),
-        _process(places[told], off[told], pending, matter) if known else None,
-    )
-
-
-def _process(places: Numbers, values: Numbers, pending: Numbers, matter: Numbers | None) -> Surrogate:
-    """Return the process of values; what is under way is taken to come to what is expected of it."""
-    model = fit_surrogate(places, values, matter)
-    if not len(pending):
-        return model
-    expected = model.predict(pending[:, :-1], pending[:, -1])[0]
-    return fit_surrogate(np.r_[places, pending], np.r_[values, expected], matter)
+    failing = fit_surrogate(places, share, matter).with_expected(pending)
+    if told.sum() < LEAST_TRIALS:
+        return LossModel(failing, None)
+    return LossModel(failing, fit_surrogate(places[told], off[told], matter).with_expected(pending))

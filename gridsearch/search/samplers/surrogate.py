@@ -6,7 +6,7 @@ dozen trials in twenty dimensions tell something, and a number that changes noth
 are the most probable ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
@@ -30,6 +30,7 @@ class Surrogate:
         places: (n, d + 1), the last column the dose.
         heights: (d + 1,) the variances of the terms, the last of the dose.
         scale: 1 / length² along the dose.
+        noise: the variance of a loss around the sum of the terms.
         factor: (n, n) lower Cholesky factor of the covariance.
         weights: (n,) the inverse of the covariance times the standardised losses.
         mean, spread: of the losses.
@@ -38,6 +39,7 @@ class Surrogate:
     places: Numbers
     heights: Numbers
     scale: float
+    noise: float
     factor: NDArray
     weights: Numbers
     mean: float
@@ -45,16 +47,35 @@ class Surrogate:
 
     def predict(self, places: Numbers, doses: Numbers) -> tuple[Numbers, Numbers]:
         """Return mean and standard deviation of the loss at places (m, d) with doses (..., m)."""
-        own = np.zeros((len(places), len(self.factor)))
-        for at, there, height in zip(places.T, self.places.T, self.heights[:-1], strict=False):
-            values, which = np.unique(at, return_inverse=True)  # few, where numbers have steps
-            own += (height * np.exp(-0.5 / LENGTH**2 * (values[:, None] - there) ** 2))[which]
-        apart = doses[..., None] - self.places[:, -1]
-        both = own + self.heights[-1] * np.exp(-0.5 * self.scale * apart**2)
+        both = self._covariance(places, doses, self.places)
         flat = both.reshape(-1, len(self.factor)).T
         explained = scipy.linalg.solve_triangular(self.factor, flat, lower=True)
         left = np.maximum(self.heights.sum() - (explained**2).sum(0), 1e-12).reshape(doses.shape)
         return self.mean + self.spread * (both @ self.weights), self.spread * np.sqrt(left)
+
+    def with_expected(self, places: Numbers) -> "Surrogate":
+        """Return the process that knows that places (m, d + 1) come to what it expects of them.
+
+        It expects the same as before, and is surer around them. Its parameters stay: a kriging believer
+        (Ginsbourger et al. 2010).
+        """
+        new, doses = places[:, :-1], places[:, -1]
+        across = self._covariance(new, doses, self.places)
+        below = scipy.linalg.solve_triangular(self.factor, across.T, lower=True).T
+        left = self._covariance(new, doses, places) + self.noise * np.eye(len(new)) - below @ below.T
+        corner = np.zeros((len(self.factor), len(new)))
+        factor = np.block([[self.factor, corner], [below, np.linalg.cholesky(left)]])
+        weights = np.r_[self.weights, np.zeros(len(new))]
+        return replace(self, places=np.r_[self.places, places], factor=factor, weights=weights)
+
+    def _covariance(self, places: Numbers, doses: Numbers, others: Numbers) -> Numbers:
+        """Return that (..., m, k) of places (m, d) with doses (..., m) and of others (k, d + 1)."""
+        own = np.zeros((len(places), len(others)))
+        for at, there, height in zip(places.T, others.T, self.heights[:-1], strict=False):
+            values, which = np.unique(at, return_inverse=True)  # few, where numbers have steps
+            own += (height * np.exp(-0.5 / LENGTH**2 * (values[:, None] - there) ** 2))[which]
+        apart = doses[..., None] - others[:, -1]
+        return own + self.heights[-1] * np.exp(-0.5 * self.scale * apart**2)
 
 
 def fit_surrogate(places: Numbers, losses: Numbers, matter: Numbers | None = None) -> Surrogate:
@@ -97,7 +118,8 @@ def fit_surrogate(places: Numbers, losses: Numbers, matter: Numbers | None = Non
     found = scipy.optimize.minimize(
         unlikely, usual, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": FIT_STEPS}
     ).x
-    heights, dose = terms(found)
-    factor = np.linalg.cholesky(covariance(heights, dose, float(np.exp(found[-1]))))
+    (heights, dose), noise = terms(found), float(np.exp(found[-1]))
+    factor = np.linalg.cholesky(covariance(heights, dose, noise))
     weights = scipy.linalg.cho_solve((factor, True), values)
-    return Surrogate(places, heights, float(np.exp(-2 * found[width])), factor, weights, mean, spread)
+    scale = float(np.exp(-2 * found[width]))
+    return Surrogate(places, heights, scale, noise + LEAST_NOISE, factor, weights, mean, spread)

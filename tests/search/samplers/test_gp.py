@@ -143,6 +143,24 @@ def test_the_process_predicts_what_the_textbook_says():
     assert model.predict(places[:, :-1], places[:, -1])[0] == pytest.approx(losses, abs=0.02)
 
 
+def test_what_is_expected_of_a_place_changes_no_other_expectation_but_how_sure_it_is():
+    rng = np.random.default_rng(3)
+    places, going, new = rng.random((15, 4)), rng.random((3, 4)), rng.random((5, 4))
+    model = fit_surrogate(places, (places[:, 0] - 0.3) ** 2 + 0.1 * np.sin(9 * places[:, 3]))
+    told = model.with_expected(going)
+
+    def covariance(some, others):
+        scales = np.array([LENGTH**-2] * 3 + [model.scale])
+        return np.exp(-0.5 * scales * (some[:, None] - others[None]) ** 2) @ model.heights
+
+    both = np.r_[places, going]
+    own, across = covariance(both, both) + model.noise * np.eye(18), covariance(new, both)
+    left = np.diag(covariance(new, new) - across @ np.linalg.inv(own) @ across.T)
+    (mean, _), (after, sure) = (one.predict(new[:, :-1], new[:, -1]) for one in (model, told))
+    assert after == pytest.approx(mean)
+    assert sure == pytest.approx(model.spread * np.sqrt(left), rel=1e-4)
+
+
 def test_expected_improvement_is_its_average_and_goes_on_where_it_vanishes():
     draws = np.random.default_rng(2).normal(0.5, 0.2, 400_000)
     assert np.exp(log_improvement(np.array([0.5]), np.array([0.2]), 0.4))[0] == pytest.approx(
