@@ -1,5 +1,7 @@
 """The search by a Gaussian process: its line, its doses, its process against the textbook's formulas."""
 
+from functools import partial
+
 import numpy as np
 import optuna
 import pytest
@@ -119,16 +121,17 @@ def test_a_map_tells_the_weights_of_the_dose_and_what_matters_beside():
     assert told_by(SensitivityMap(0.5, 0.1, 1.1, tuple(ratios)), ["a", "d"]) is None
 
 
+def covariance_of(model, some, others):
+    scales = np.array([LENGTH**-2] * 3 + [model.scale])
+    return np.exp(-0.5 * scales * (some[:, None] - others[None]) ** 2) @ model.heights
+
+
 def test_the_process_predicts_what_the_textbook_says():
     rng = np.random.default_rng(1)
     places = rng.random((15, 4))
     losses = (places[:, 0] - 0.3) ** 2 + 0.1 * np.sin(9 * places[:, 3])
     model, new = fit_surrogate(places, losses), rng.random((5, 4))
-
-    def covariance(some, others):
-        scales = np.array([LENGTH**-2] * 3 + [model.scale])
-        return np.exp(-0.5 * scales * (some[:, None] - others[None]) ** 2) @ model.heights
-
+    covariance = partial(covariance_of, model)
     own = model.factor @ model.factor.T
     noise = np.diag(own - covariance(places, places))
     assert own - np.diag(noise) == pytest.approx(covariance(places, places))
@@ -148,11 +151,7 @@ def test_what_is_expected_of_a_place_changes_no_other_expectation_but_how_sure_i
     places, going, new = rng.random((15, 4)), rng.random((3, 4)), rng.random((5, 4))
     model = fit_surrogate(places, (places[:, 0] - 0.3) ** 2 + 0.1 * np.sin(9 * places[:, 3]))
     told = model.with_expected(going)
-
-    def covariance(some, others):
-        scales = np.array([LENGTH**-2] * 3 + [model.scale])
-        return np.exp(-0.5 * scales * (some[:, None] - others[None]) ** 2) @ model.heights
-
+    covariance = partial(covariance_of, model)
     both = np.r_[places, going]
     own, across = covariance(both, both) + model.noise * np.eye(18), covariance(new, both)
     left = np.diag(covariance(new, new) - across @ np.linalg.inv(own) @ across.T)
