@@ -85,8 +85,8 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
     known: dict[int, tuple] = {}
     alike(trials, known)
 
-    def proposing(experiment: Experiment) -> Callable[[], None]:
-        same, learnt = alike(trials, known), learnt_from(experiment, trials)
+    def proposing(experiment: Experiment, without: int = 0) -> Callable[[], None]:
+        same, learnt = alike(trials, known), learnt_from(experiment, trials[without:])
 
         def proposed() -> None:
             assert wanted(study, experiment, trials)
@@ -101,6 +101,7 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
         experiment = _experiment(name)
         timed(f"before proposals of {name}", partial(proposing, experiment), 3)
         timed(f"a proposal of {name}", proposing(experiment), 20)
+        timed("  the first after a trial's end", proposing(experiment, 1), 1)
     timed(
         "a worker's look", lambda: (queue.read_orders(study), waiting_trial_ids(study, 0, queue.CHOICE)), 20
     )

@@ -32,12 +32,14 @@ class Costs:
     Attributes:
         look: of a look, with nobody under way, and for each trial that is.
         proposal: of one.
+        first: how much longer the first proposal takes after a trial's end.
         trial: of a worker's calls for one trial.
     """
 
     look: float = 0.02
     look_each: float = 0.00019
     proposal: float = 0.041
+    first: float = 0.0
     trial: float = 0.1
 
 
@@ -46,7 +48,7 @@ COSTS = {
     "random": Costs(),
     "tpe": Costs(proposal=0.064),
     "cmaes": Costs(proposal=0.043),
-    "gp": Costs(proposal=0.53),
+    "gp": Costs(proposal=0.04, first=0.22),
 }
 
 
@@ -72,6 +74,7 @@ def simulated(workers: int, sampler: str, costs: Costs, seed: int = 0) -> Found:
     chance = random.Random(seed)
     end, warm = 3600 * HOURS + 600, 600.0
     waiting = running = ended = proposed = looks = 0
+    news = False  # whether a trial has ended since the last proposal
     idle_time = lead_busy = 0.0
     events: list[tuple[float, int, str, int]] = []  # time, tie-breaker, kind, worker
     since = [0.0] * workers  # from when a worker is idle
@@ -92,9 +95,10 @@ def simulated(workers: int, sampler: str, costs: Costs, seed: int = 0) -> Found:
         counted = now > warm
         if kind == "lead":
             wanted = depth(running, workers - running, SEARCH_SAMPLERS[sampler].learns) - waiting
-            wanted = min(max(wanted, 0), math.ceil(PROPOSING / costs.proposal))
+            wanted = min(max(wanted, 0), math.ceil((PROPOSING - costs.first) / costs.proposal))
             took = costs.look + costs.look_each * running
-            busy = took + costs.proposal * wanted
+            busy = took + costs.proposal * wanted + costs.first * (news and wanted > 0)
+            news = news and wanted == 0
             at(now + busy, "queued", wanted)
             at(now + busy + min(LATEST, max(SOONEST, BUSY * took)), "lead")
             lead_busy += busy * counted
@@ -113,7 +117,7 @@ def simulated(workers: int, sampler: str, costs: Costs, seed: int = 0) -> Found:
                 at(now + pause[worker], "look", worker)
                 pause[worker] = min(pause_for(workers), 1.5 * pause[worker])
         else:
-            running, ended = running - 1, ended + counted
+            running, ended, news = running - 1, ended + counted, True
             since[worker], pause[worker] = now, FIRST_PAUSE
             idle.add(worker)
             at(now, "look", worker)

@@ -12,11 +12,10 @@ Like CMA-ES here it keeps nothing: all follows from the finished trials, the see
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -27,8 +26,9 @@ from gridsearch.results import store
 from gridsearch.results.analysis.sensitivity import SensitivityMap
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform
 from gridsearch.score.score import number
-from gridsearch.search.samplers.dose import EQUAL, SeenTrials, dose_of
-from gridsearch.search.samplers.finished import ended_of, numbers_of, with_losses
+from gridsearch.search.samplers.box import Surroundings, box_of, untried
+from gridsearch.search.samplers.dose import PossibleDoses, SeenTrials, possible_doses
+from gridsearch.search.samplers.finished import ended_of, kept_for_the_same, numbers_of, with_losses
 from gridsearch.search.samplers.loss_model import LossModel, fit_losses
 from gridsearch.search.samplers.surrogate import Numbers
 
@@ -36,8 +36,7 @@ LINE, ALIVE = 8, 2  # trials on the line, at most, and how many that survive end
 NARROWEST_GAP = 0.02  # no gap of the line is halved below it
 MOST_TRIALS = 200  # trials that the model is made of, the best ones: its arithmetic grows with their cube
 MOST_PENDING = 100  # trials under way of which it is told, those nearest to the best
-BOX, LARGEST, BETTER = 0.4, 1.6, 3  # the box's side at first and at most; successes in a row that double it
-CANDIDATES, KEPT, COPIES, ROUNDS = 1500, 20, 40, 3
+MANY, SHARED = 32, 200  # trials under way from which on all proposals are of the same places, and how many
 
 
 @dataclass(frozen=True)
@@ -59,17 +58,15 @@ class Gp(BaseSampler):
     ) -> dict[str, Any]:
         if not search_space:
             return {}
-        cube = SearchSpaceTransform(search_space, transform_0_1=True)
-        trials = [one for one in study.get_trials(deepcopy=False) if search_space.keys() <= one.params.keys()]
-        if not (ended := with_losses(ended_of(study), frozenset(search_space))):
+        learnt = learnt_of(ended_of(study), tuple(search_space.items()), self.expected, self.seed)
+        if learnt is None:
             return {}
-        going = [one for one in trials if one.state in store.UNFINISHED and one.number != trial.number]
+        cube = SearchSpaceTransform(search_space, transform_0_1=True)
+        trials = study.get_trials(deepcopy=False, states=store.UNFINISHED)
+        going = [o for o in trials if o.number != trial.number and search_space.keys() <= o.params.keys()]
         pending = cube_places(going, cube, search_space)
         rng = np.random.default_rng([self.seed, trial.number])
-        steps = value_counts(search_space)
-        told = told_by(self.expected, list(search_space))
-        seen = seen_trials(ended, cube_places([one for one, _ in ended], cube, search_space), steps)
-        return cube.untransform(next_place(seen, pending, steps, rng, told))
+        return cube.untransform(learnt.next_place(pending, rng))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -144,34 +141,86 @@ def seen_trials(trials: Sequence[tuple[FrozenTrial, float]], places: Numbers, st
     )
 
 
-def next_place(
-    seen: SeenTrials,
-    pending: Numbers,
-    steps: Numbers,
-    rng: np.random.Generator,
-    told: tuple[Numbers, Numbers] | None = None,
-) -> Numbers:
-    """Return the next place (d,) in the unit cube, `pending` (m, d) being under way.
+@dataclass(frozen=True)
+class Learnt:
+    """What the ended trials tell: the same for all proposals until another trial ends.
 
-    Args:
+    Attributes:
+        seen: the trials, in the order of their ends.
+        steps: how many values each number has.
         told: of each number, its expected weight in the dose, and its share of what else matters.
+        seed: the study's.
     """
-    weights_told, matter = told or (None, None)
-    waiting = pending[on_line(pending, steps)] if len(pending) else pending
-    alive = int((seen.alive & seen.line).sum()) + len(waiting) // 2  # of which as many may be expected
-    if alive < ALIVE and int(seen.line.sum()) + len(waiting) < LINE:
-        at = np.r_[seen.places[seen.line].mean(1), waiting.mean(1) if len(waiting) else []]
-        dials = np.r_[seen.dials[seen.line], np.full(len(waiting), np.nan)]
-        if (place := next_on_line(at, dials, finest(steps))) is not None:
-            return np.full(seen.places.shape[1], place)
-    known = seen.part(np.argsort(seen.losses, kind="stable")[:MOST_TRIALS])
-    doses, weights = dose_of(known, rng, weights_told)
-    near = np.argsort(np.abs(pending - known.places[0]).max(1), kind="stable")[:MOST_PENDING]
-    going = np.c_[pending[near], pending[near] @ weights[0]]
-    model = fit_losses(np.c_[known.places, doses], known.losses, known.survived, going, matter)
-    tried = np.r_[seen.places, pending]
-    least = float(known.losses[0])
-    return best_of(model, weights, known.places[0], least, box_of(seen, steps), tried, steps, rng)
+
+    seen: SeenTrials
+    steps: Numbers
+    told: tuple[Numbers, Numbers] | None
+    seed: int
+
+    @cached_property
+    def best(self) -> SeenTrials:
+        """The best of the trials, the first of them ahead."""
+        return self.seen.part(np.argsort(self.seen.losses, kind="stable")[:MOST_TRIALS])
+
+    @cached_property
+    def doses(self) -> PossibleDoses:
+        """The doses of the best."""
+        return possible_doses(self.best, self.told[0] if self.told else None)
+
+    @cached_property
+    def model(self) -> LossModel:
+        """The model of their losses."""
+        places = np.c_[self.best.places, self.doses.doses]
+        return fit_losses(places, self.best.losses, self.best.survived, self.told[1] if self.told else None)
+
+    @cached_property
+    def box(self) -> Surroundings:
+        """The box around the best."""
+        return Surroundings(
+            self.best.places[0], box_of(self.seen, self.steps), self.steps, float(self.best.losses[0])
+        )
+
+    @cached_property
+    def shared(self) -> Numbers:
+        """The most promising places (k, d), were no trial under way."""
+        rng = np.random.default_rng([self.seed, len(self.seen.losses)])
+        return self.box.promising(self.model, self.doses.weights(rng), self.seen.places, rng)[:SHARED]
+
+    def next_place(self, pending: Numbers, rng: np.random.Generator) -> Numbers:
+        """Return the next place (d,) in the unit cube, `pending` (m, d) being under way."""
+        seen = self.seen
+        waiting = pending[on_line(pending, self.steps)] if len(pending) else pending
+        alive = int((seen.alive & seen.line).sum()) + len(waiting) // 2  # of which as many may be expected
+        if alive < ALIVE and int(seen.line.sum()) + len(waiting) < LINE:
+            at = np.r_[seen.places[seen.line].mean(1), waiting.mean(1) if len(waiting) else []]
+            dials = np.r_[seen.dials[seen.line], np.full(len(waiting), np.nan)]
+            if (place := next_on_line(at, dials, finest(self.steps))) is not None:
+                return np.full(seen.places.shape[1], place)
+        weights = self.doses.weights(rng)
+        apart = np.abs(pending - self.best.places[0]).max(1)
+        near = pending[np.argsort(apart, kind="stable")[:MOST_PENDING]]
+        model = self.model.with_expected(np.c_[near, near @ weights[0]])
+        tried = np.r_[seen.places, pending]
+        if len(pending) < MANY:
+            return self.box.promising(model, weights, tried, rng)[0]
+        places = untried(self.shared, pending)
+        return places[self.box.gains(model, weights, places).argmax()]
+
+
+@kept_for_the_same
+def learnt_of(
+    trials: list[FrozenTrial],
+    space: tuple[tuple[str, BaseDistribution], ...],
+    expected: SensitivityMap | None,
+    seed: int,
+) -> Learnt | None:
+    """Return what ended trials tell of these numbers, and a probe; None where no trial has them all."""
+    numbers = dict(space)
+    if not (ended := with_losses(trials, frozenset(numbers))):
+        return None
+    steps, cube = value_counts(numbers), SearchSpaceTransform(numbers, transform_0_1=True)
+    places = cube_places([one for one, _ in ended], cube, numbers)
+    return Learnt(seen_trials(ended, places, steps), steps, told_by(expected, list(numbers)), seed)
 
 
 # -- the line
@@ -190,82 +239,3 @@ def next_on_line(at: Numbers, dials: Numbers, least: float) -> float | None:
             points = bool(before < 0 and np.isnan(after)) or bool(after > 0 and np.isnan(before))
             gaps.append((bool(before * after < 0), high - low, points, (low + high) / 2))
     return max(gaps)[-1] if gaps else None
-
-
-# -- the box
-
-
-def box_of(seen: SeenTrials, steps: Numbers) -> float:
-    """Return the side of the box around the best, as the trials off the line leave it.
-
-    Some better ones in a row double it, as many worse ones as a quarter of the numbers halve it, and where
-    it is no wider than the steps it begins anew.
-    """
-    side, better, worse, least = BOX, 0, 0, np.inf
-    patience = max(4, len(steps) // 4)
-    smallest = max(1 / 64, 3 / (float(steps.max()) - 1)) if isfinite(steps.max()) else 1 / 64
-    for loss, line in zip(seen.losses, seen.line, strict=True):
-        if not line:
-            better, worse = (better + 1, 0) if loss < 0.999 * least else (0, worse + 1)
-            side, better = (min(LARGEST, 2 * side), 0) if better == BETTER else (side, better)
-            side, worse = (side / 2, 0) if worse == patience else (side, worse)
-            side = BOX if side < smallest else side
-        least = min(least, loss)
-    return side
-
-
-def best_of(
-    model: LossModel,
-    weights: Numbers,
-    best: Numbers,
-    least: float,
-    side: float,
-    tried: Numbers,
-    steps: Numbers,
-    rng: np.random.Generator,
-) -> Numbers:
-    """Return the untried place in the box around the best of which most is expected."""
-    low, high = np.maximum(best - side / 2, 0), np.minimum(best + side / 2, 1)
-    shape = (CANDIDATES, len(best))
-    changed = rng.random(shape) < min(1.0, 10 / len(best))
-    places = np.where(changed, low + (high - low) * rng.random(shape), best)
-    near = rng.choice([0.05, 0.15], (CANDIDATES // 2, 1)) * side
-    places = np.r_[places, best + rng.standard_normal((CANDIDATES // 2, len(best))) * near]
-    for turn in range(ROUNDS + 1):
-        places = untried(on_steps(places, steps), tried)
-        gains = log_improvement(*model.predict(places, weights @ places.T), least)
-        _, distinct = np.unique(-np.logaddexp.reduce(gains, axis=0), return_index=True)
-        places = places[distinct[:KEPT]]
-        if turn < ROUNDS:
-            copies = np.repeat(places, COPIES, axis=0)
-            moved = rng.random(copies.shape) < min(1.0, 2 / len(best))
-            noise = rng.standard_normal(copies.shape) * side / 4
-            places = np.r_[places, np.where(moved, np.clip(copies + noise, low, high), copies)]
-    return places[0]
-
-
-def on_steps(places: Numbers, steps: Numbers) -> Numbers:
-    """Return the places on their steps, each the middle of its part of the unit cube, as Optuna has them."""
-    places = np.clip(places, 0.0, 1.0)
-    finite = np.isfinite(steps)
-    counts = np.where(finite, steps, 1.0)
-    middles = (np.minimum(np.floor(places * counts), counts - 1) + 0.5) / counts
-    return np.where(finite, middles, places)
-
-
-def untried(places: Numbers, tried: Numbers) -> Numbers:
-    """Return the places that no trial has; all where all are tried."""
-    near = (tried >= places.min(0) - EQUAL) & (tried <= places.max(0) + EQUAL)
-    if not len(tried := tried[near.all(1)]):
-        return places
-    new = scipy.spatial.distance.cdist(places, tried, "chebyshev").min(1) >= EQUAL
-    return places[new] if new.any() else places
-
-
-def log_improvement(mean: Numbers, deviation: Numbers, least: float) -> Numbers:
-    """Return the logarithm of the expected improvement (Ament et al. 2023, arXiv:2310.20708)."""
-    z = (least - mean) / deviation
-    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    near = np.log(np.maximum(z * scipy.special.ndtr(z) + density, 1e-300))
-    far = -0.5 * z**2 - np.log(np.sqrt(2 * np.pi) * np.maximum(z**2, 1.0))
-    return np.log(deviation) + np.where(z > -6, near, far)

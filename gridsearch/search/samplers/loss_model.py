@@ -41,6 +41,11 @@ class LossModel:
         error = np.hypot((FAILED_LOSS - sound) * share_error, (1 - share) * slope * off_error)
         return FAILED_LOSS * share + (1 - share) * sound, error
 
+    def with_expected(self, places: Numbers) -> "LossModel":
+        """Return the model that knows that places (m, d + 1) come to what it expects of them."""
+        off = self.off and self.off.with_expected(places)
+        return LossModel(self.failing.with_expected(places), off)
+
 
 def parts_of(losses: Numbers, survived: Numbers) -> tuple[Numbers, Numbers]:
     """Return of each trial the share that fails, and how far off its sound images are.
@@ -58,19 +63,17 @@ def fit_losses(
     places: Numbers,
     losses: Numbers,
     survived: Numbers,
-    pending: Numbers,
     matter: Numbers | None = None,
 ) -> LossModel:
     """Return the model of losses (n,), of whose images so many survived, at places (n, d + 1).
 
     Args:
-        places, pending: the last column is the dose. What is pending (m, d + 1) is taken to come to what is
-            expected of it.
+        places: the last column is the dose.
         matter: (d,) shares of how much each number is expected to matter beside the dose; None if alike.
     """
     share, off = parts_of(losses, survived)
     told = np.isfinite(off)
-    failing = fit_surrogate(places, share, matter).with_expected(pending)
+    failing = fit_surrogate(places, share, matter)
     if told.sum() < LEAST_TRIALS:
         return LossModel(failing, None)
-    return LossModel(failing, fit_surrogate(places[told], off[told], matter).with_expected(pending))
+    return LossModel(failing, fit_surrogate(places[told], off[told], matter))

@@ -12,16 +12,15 @@ from gridsearch.results import store
 from gridsearch.results.analysis.probe import FAILS
 from gridsearch.results.analysis.sensitivity import Sensitivity, SensitivityMap
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform
-from gridsearch.search.samplers.dose import SeenTrials, dose_of, possible_weights
+from gridsearch.search.samplers.box import box_of, log_improvement, on_steps, untried
+from gridsearch.search.samplers.dose import SeenTrials, possible_doses, possible_weights
 from gridsearch.search.samplers.gp import (
+    MANY,
     Gp,
-    box_of,
+    Learnt,
     cube_places,
-    log_improvement,
     next_on_line,
-    on_steps,
     told_by,
-    untried,
 )
 from gridsearch.search.samplers.surrogate import LEAST_NOISE, LENGTH, fit_surrogate
 
@@ -73,28 +72,43 @@ def test_dials_tell_the_weights_of_the_dose(sign):
     rng = np.random.default_rng(0)
     true = np.array([0.7, 0.3, 0.0])
     places = np.r_[np.repeat(np.linspace(0, 1, 41)[:, None], 3, 1), rng.random((12, 3))]
-    doses, weights = dose_of(seen_at(places, sign * (places @ true) ** 3), rng)
-    assert doses == pytest.approx(places @ true, abs=0.03)
+    found = possible_doses(seen_at(places, sign * (places @ true) ** 3))
+    weights = found.weights(rng)
+    assert found.doses == pytest.approx(places @ true, abs=0.03)
     assert weights[0] == pytest.approx(true, abs=0.05)
     assert weights.mean(0) == pytest.approx(weights[0], abs=0.05)  # the others scatter around the likeliest
-    unknown, alike = dose_of(seen_at(places, np.full(len(places), np.nan)), rng)
-    assert unknown == pytest.approx(places.mean(1))
-    assert alike == pytest.approx(np.full((1, 3), 1 / 3))
+    assert (weights >= 0).all()
+    unknown = possible_doses(seen_at(places, np.full(len(places), np.nan)))
+    assert unknown.doses == pytest.approx(places.mean(1))
+    assert unknown.weights(rng) == pytest.approx(np.full((1, 3), 1 / 3))
+
+
+def test_trials_off_the_line_tell_how_a_dial_bends_between_two_of_it():
+    """Of a dial whose logarithm is the dose, the line knows three values: a straight line is off by 0.06."""
+    rng = np.random.default_rng(5)
+    true = np.array([0.5, 0.3, 0.2, 0.0])
+    places = np.r_[np.repeat([[0.0], [0.5], [1.0]], 4, 1), rng.random((16, 4))]
+    dials = np.exp(2 * places @ true)
+    straight = np.interp(dials, np.exp([0.0, 1.0, 2.0]), [0.0, 0.5, 1.0])
+    found = possible_doses(seen_at(places, dials))
+    assert np.abs(straight - places @ true).max() > 0.05
+    assert np.abs(found.doses - places @ true).max() < 0.02
+    assert found.likeliest == pytest.approx(true, abs=0.02)
 
 
 def test_the_evidence_is_the_likelihood_of_the_doses():
     """Beside a constant, that of a normal distribution whose covariance is the weights' and the doubts'."""
     rng = np.random.default_rng(3)
-    places, off, doubt = rng.random((5, 3)), rng.normal(0, 0.1, 5), rng.uniform(0.02, 0.1, 5)
+    places, off = rng.random((5, 3)), rng.normal(0, 0.1, 5)
+    doubt = np.diag(rng.uniform(0.02, 0.1, 5) ** 2) + 0.001
 
-    def likelihood(scatter):
-        covariance = scatter**2 * places @ places.T + np.diag(doubt**2)
+    def likelihood(scatter, doubt):
+        covariance = scatter**2 * places @ places.T + doubt
         return -0.5 * (off @ np.linalg.solve(covariance, off) + np.linalg.slogdet(covariance)[1])
 
-    found = [
-        possible_weights(places, off, doubt, np.full(3, 1 / 3), scatter).evidence for scatter in (0.1, 0.5)
-    ]
-    assert found[1] - found[0] == pytest.approx(likelihood(0.5) - likelihood(0.1))
+    supposed = [(0.1, doubt), (0.5, doubt), (0.5, 4 * doubt)]
+    found = [possible_weights(places, off, two, np.full(3, 1 / 3), one).evidence for one, two in supposed]
+    assert np.diff(found) == pytest.approx(np.diff([likelihood(*one) for one in supposed]))
 
 
 def test_a_map_is_followed_as_far_as_dials_bear_it_out():
@@ -102,10 +116,9 @@ def test_a_map_is_followed_as_far_as_dials_bear_it_out():
     true = np.repeat([0.16, 0.04], [5, 5])
     places = np.r_[np.repeat(np.linspace(0, 1, 11)[:, None], 10, 1), rng.random((6, 10))]
     right, wrong = (
-        dose_of(seen_at(places, places @ true - 0.5), np.random.default_rng(0), told)[1][0]
-        for told in (true, true[::-1])
+        possible_doses(seen_at(places, places @ true - 0.5), told).likeliest for told in (true, true[::-1])
     )
-    none = dose_of(seen_at(places, places @ true - 0.5), np.random.default_rng(0))[1][0]
+    none = possible_doses(seen_at(places, places @ true - 0.5)).likeliest
     assert right == pytest.approx(true, abs=0.01)
     assert np.abs(wrong - true).sum() < 1.2 * np.abs(none - true).sum()
     assert np.abs(none - true).sum() > 0.2
@@ -141,8 +154,8 @@ def test_the_process_predicts_what_the_textbook_says():
     mean = losses.mean() + across @ inverse @ (losses - losses.mean())
     left = np.diag(covariance(new, new) - across @ inverse @ across.T)
     found = model.predict(new[:, :-1], new[:, -1])
-    assert found[0] == pytest.approx(mean, rel=1e-6)
-    assert found[1] == pytest.approx(losses.std() * np.sqrt(left), rel=1e-4)
+    assert found[0] == pytest.approx(mean, abs=1e-3 * losses.std())
+    assert found[1] == pytest.approx(losses.std() * np.sqrt(left), rel=1e-3)
     assert model.predict(places[:, :-1], places[:, -1])[0] == pytest.approx(losses, abs=0.02)
 
 
@@ -156,8 +169,8 @@ def test_what_is_expected_of_a_place_changes_no_other_expectation_but_how_sure_i
     own, across = covariance(both, both) + model.noise * np.eye(18), covariance(new, both)
     left = np.diag(covariance(new, new) - across @ np.linalg.inv(own) @ across.T)
     (mean, _), (after, sure) = (one.predict(new[:, :-1], new[:, -1]) for one in (model, told))
-    assert after == pytest.approx(mean)
-    assert sure == pytest.approx(model.spread * np.sqrt(left), rel=1e-4)
+    assert after == pytest.approx(mean, abs=1e-9)
+    assert sure == pytest.approx(model.spread * np.sqrt(left), rel=1e-3)
 
 
 def test_expected_improvement_is_its_average_and_goes_on_where_it_vanishes():
@@ -188,6 +201,22 @@ def test_the_box_follows_successes_and_failures():
 def test_places_are_those_of_the_steps():
     found = on_steps(np.array([[-1.0, 0.34, 0.34], [2.0, 0.99, 1.2]]), np.array([5.0, 3.0, np.inf]))
     assert found == pytest.approx(np.array([[0.1, 0.5, 0.34], [0.9, 5 / 6, 1.0]]))
+
+
+def test_many_proposals_are_different_and_each_follows_from_what_has_ended_and_is_under_way():
+    """What was asked of the same trials before tells nothing."""
+    rng, steps = np.random.default_rng(6), np.full(4, 21.0)
+    places = on_steps(np.r_[np.repeat([[0.3], [0.5], [0.7]], 4, 1), rng.random((12, 4))], steps)
+    doses = places @ [0.5, 0.3, 0.2, 0.0]
+    losses = 4 * (doses - 0.5) ** 2 + 0.5 * (places[:, 0] - 0.8) ** 2
+    seen = SeenTrials(places, losses, doses - 0.5, np.ones(15), np.arange(15) < 3)
+    learnt, pending = Learnt(seen, steps, None, seed=0), on_steps(rng.random((MANY, 4)), steps)
+    for number in range(20):
+        place = learnt.next_place(pending, np.random.default_rng([0, number]))
+        assert np.abs(np.r_[places, pending] - place).max(1).min() > 1e-6
+        pending = np.r_[pending, place[None]]
+    alone = Learnt(seen, steps, None, seed=0).next_place(pending[:-1], np.random.default_rng([0, 19]))
+    assert alone == pytest.approx(place, abs=1e-12)
 
 
 @pytest.mark.night

@@ -32,7 +32,7 @@ def test_it_sees_the_flaws_of_sound_images_that_the_mean_loss_hides():
     rng = np.random.default_rng(0)
     places, losses, survived = trials_of(rng, 40)
     new, true, alive = trials_of(rng, 200)
-    model = fit_losses(places, losses, survived, np.empty((0, 9)))
+    model = fit_losses(places, losses, survived)
     alone = fit_surrogate(places, losses)
     whole = alive == 1
     found, plain = (one.predict(new[:, :-1], new[:, -1])[0][whole] for one in (model, alone))
@@ -42,7 +42,7 @@ def test_it_sees_the_flaws_of_sound_images_that_the_mean_loss_hides():
 
 def test_its_error_is_that_of_draws_of_its_parts():
     rng = np.random.default_rng(1)
-    model = fit_losses(*trials_of(rng, 12), np.empty((0, 9)))
+    model = fit_losses(*trials_of(rng, 12))
     new = trials_of(rng, 4)[0]
     (share, share_error), (off, off_error) = (
         one.predict(new[:, :-1], new[:, -1]) for one in (model.failing, model.off)
@@ -58,12 +58,12 @@ def test_its_error_is_that_of_draws_of_its_parts():
 
 def test_without_sound_images_it_knows_the_share_alone_and_what_is_under_way_is_no_news():
     places, losses, survived = trials_of(np.random.default_rng(2), 20)
-    dead = fit_losses(places, np.full(20, FAILED_LOSS), np.zeros(20), np.empty((0, 9)))
+    dead = fit_losses(places, np.full(20, FAILED_LOSS), np.zeros(20))
     assert dead.off is None
     assert dead.predict(places[:, :-1], places[:, -1])[0] == pytest.approx(np.full(20, FAILED_LOSS))
     new = trials_of(np.random.default_rng(3), 1)[0]
     before, after = (
-        fit_losses(places, losses, survived, pending).predict(new[:, :-1], new[:, -1])
+        fit_losses(places, losses, survived).with_expected(pending).predict(new[:, :-1], new[:, -1])
         for pending in (np.empty((0, 9)), new)
     )
     assert after[0] == pytest.approx(before[0], abs=0.05)
