@@ -145,14 +145,18 @@ def prompt_lines(shown: Shown, column: str) -> list[dict]:
 
     The values have four digits, more than a line shows; there may be thousands of them.
     """
-    images = shown.results.images
-    images = images.assign(survived=(images["verdict"] == "ok").astype(float))
-    order, lines = images["prompt_id"].drop_duplicates(), []
+    images, lines = shown.results.images, []
+    values = (images["verdict"] == "ok" if column == "survived" else images[column]).to_numpy(dtype=float)
+    prompt, order = pd.factorize(images["prompt_id"])
     for _, trials in shown.curves:
-        own = images.merge(trials[["trial", "at"]], on="trial")
-        places = np.sort(own["at"].unique())
-        means = own.pivot_table(index="prompt_id", columns="at", values=column, aggfunc="mean", dropna=False)
-        rows = means.reindex(index=order, columns=places).to_numpy(dtype=float)
+        at = images["trial"].map(trials.set_index("trial")["at"]).to_numpy(dtype=float)
+        own = ~np.isnan(at) & ~np.isnan(values)
+        places = np.unique(at[~np.isnan(at)])
+        cell = prompt[own] * len(places) + np.searchsorted(places, at[own])
+        size = len(order) * len(places)
+        with np.errstate(invalid="ignore"):  # a prompt without a value at a place has none there
+            means = np.bincount(cell, values[own], size) / np.bincount(cell, minlength=size)
+        rows = means.reshape(len(order), len(places))
         short = [draw.numbers(float(f"{value:.4g}") for value in row) for row in rows]
         lines.append({"x": draw.numbers(places), "y": short})
     return lines

@@ -22,6 +22,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from gridsearch.results.analysis.tally import tally
+
 if TYPE_CHECKING:  # a plan imports this module, and is spared pandas
     import pandas as pd
 
@@ -116,12 +118,8 @@ class Posterior:
 
 def losses_of(images: "pd.DataFrame") -> Losses:
     """Return the losses of images with columns at (the ratio), prompt_id and loss."""
-    table = images.assign(one=1.0).pivot_table(
-        index="prompt_id", columns="at", values=["loss", "one"], aggfunc="sum", fill_value=0
-    )
-    counts = table["one"].to_numpy(dtype=float)
-    means = table["loss"].to_numpy(dtype=float) / np.maximum(counts, 1)
-    return Losses(table["loss"].columns.to_numpy(dtype=float), means, counts)
+    found = tally(images, images["loss"])
+    return Losses(found.places, found.sums / np.maximum(found.counts, 1), found.counts)
 
 
 def posterior(

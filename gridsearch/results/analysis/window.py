@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from gridsearch.results.analysis.tally import Tally, tally
 from gridsearch.score.score import SURVIVES
 
 # A modified z-score above this stands out (Iglewicz & Hoaglin 1993); 0.6745 makes the median absolute
@@ -116,26 +117,29 @@ def surely(images: pd.DataFrame, share: float) -> tuple[np.ndarray, np.ndarray]:
     edge's interval is that of a median by order statistics; assumed is only that a prompt which is sound at
     a ratio is so from there inwards.
     """
-    sound = images.assign(sound=images["verdict"] == "ok").groupby(["at", "prompt_id"])["sound"]
-    shares, counts = sound.mean().unstack(), sound.count().unstack()
-    drawn = counts.sum(axis=1).to_numpy() / _alike(shares, counts)
-    kept = (shares * counts).sum(axis=1).to_numpy() / counts.sum(axis=1).to_numpy() * drawn
+    found = tally(images, images["verdict"] == "ok")
+    total = found.counts.sum(axis=0)
+    drawn = total / _alike(found)
+    kept = found.sums.sum(axis=0) / total * drawn
     tail = (1 - EDGE_LEVEL) / 2
     more = scipy.special.betainc(np.maximum(kept, 0.5), drawn - kept + 1, share) <= tail
     less = scipy.special.betainc(np.maximum(drawn - kept, 0.5), kept + 1, 1 - share) <= tail
     return more & (kept > 0), less & (kept < drawn)
 
 
-def _alike(shares: pd.DataFrame, counts: pd.DataFrame) -> float:
+def _alike(sound: Tally) -> float:
     """Return by how much images of one prompt are alike: so many count as one (the design effect, Kish 1965).
 
     From the scatter of the prompts' shares about each ratio's, over what independent images would have.
     """
-    most = float(counts.max().max())
-    mean = shares.mean(axis=1)
-    prompts = shares.notna().sum(axis=1)
-    seen = (shares.sub(mean, axis=0) ** 2).sum(axis=1) * prompts / (prompts - 1).clip(lower=1)
-    expected = (mean * (1 - mean) * prompts / counts.mean(axis=1)).sum()
+    counts, drawn = sound.counts, sound.counts > 0
+    most = float(counts.max())
+    shares = sound.sums / np.maximum(counts, 1)
+    prompts = drawn.sum(axis=0)
+    mean = shares.sum(axis=0) / prompts
+    scatter = np.where(drawn, (shares - mean) ** 2, 0.0).sum(axis=0)
+    seen = scatter * prompts / np.maximum(prompts - 1, 1)
+    expected = (mean * (1 - mean) * prompts**2 / counts.sum(axis=0)).sum()
     return float(np.clip(seen.sum() / expected, 1.0, most)) if expected > 0 else most
 
 
@@ -242,19 +246,21 @@ def _view(prompt: str, images: pd.DataFrame, ratio: float) -> PromptView:
     images at each ratio, and one lucky seed is no optimum. Of equals, the middle. Where it survives at any
     ratio, only those count: the last one has a neighbour on one side only, and may be broken itself.
     """
-    loss = images.groupby("at")["loss"].mean()
-    alive = (images["verdict"] == "ok").groupby(images["at"]).mean() >= SURVIVES
-    smooth = loss.rolling(3, center=True, min_periods=1).mean()
-    smooth = smooth[alive] if alive.any() else smooth
-    least = smooth.index[(smooth - smooth.min()) <= 1e-9]
-    best = int(loss.index.get_loc(least[len(least) // 2]))
-    places, survivors = loss.index.to_numpy(dtype=float), np.flatnonzero(alive)
+    places, place = np.unique(images["at"].to_numpy(dtype=float), return_inverse=True)
+    drawn, healthy = np.bincount(place), (images["verdict"] == "ok").to_numpy()
+    alive = np.bincount(place, healthy) / drawn >= SURVIVES
+    losses = np.pad(np.bincount(place, images["loss"].to_numpy(dtype=float)) / drawn, 1)
+    neighbours = np.pad(np.ones(len(places)), 1)
+    smooth = (losses[:-2] + losses[1:-1] + losses[2:]) / (neighbours[:-2] + 1 + neighbours[2:])
+    counts = alive if alive.any() else np.ones_like(alive)
+    least = np.flatnonzero(counts & (smooth - smooth[counts].min() <= 1e-9))
+    best, survivors = int(least[len(least) // 2]), np.flatnonzero(alive)
     low = high = None
     if len(survivors):
         start = int(survivors[np.abs(survivors - best).argmin()])  # the nearest one
-        low, high = (float(places[end]) for end in run_around(alive.to_numpy(), start))
+        low, high = (float(places[end]) for end in run_around(alive, start))
     # a prompt that was not rendered at the recommended ratio does not count against it
-    return PromptView(prompt, float(places[best]), low, high, bool(alive.get(ratio, True)), "")
+    return PromptView(prompt, float(places[best]), low, high, bool(alive[places == ratio].all()), "")
 
 
 def _why(view: PromptView, bests: np.ndarray, step: float) -> str:

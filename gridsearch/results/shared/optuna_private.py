@@ -180,8 +180,10 @@ class QuickStorage(RDBStorage):
         if states is not None:
             asked = sqlalchemy.and_(asked, TrialModel.state.in_([one for one in TrialState if one in states]))
         with _create_scoped_session(self.scoped_session) as session, _no_collection():
-            StudyModel.find_or_raise_by_id(study_id, session)
-            return _read_trials(session, asked)
+            trials = _read_trials(session, asked)
+            if not trials:
+                StudyModel.find_or_raise_by_id(study_id, session)
+            return trials
 
 
 @contextlib.contextmanager
@@ -198,30 +200,34 @@ def _no_collection() -> Iterator[None]:
 
 def _read_trials(session: Any, asked: Any) -> list[FrozenTrial]:
     """Return the trials that a condition on their table is true of, from one query of each table."""
-    ids = sqlalchemy.select(TrialModel.trial_id).where(asked)
+    connection = (
+        session.connection()
+    )  # for tables instead of objects: a query of a few rows takes half as long
+    heads = connection.execute(sqlalchemy.select(TrialModel.__table__).where(asked)).all()
+    if not heads:
+        return []
+    ids = sqlalchemy.select(TrialModel.__table__.c.trial_id).where(asked)
+    parts: dict[int, dict[str, dict]] = {head.trial_id: collections.defaultdict(dict) for head in heads}
 
-    def rows(table: Any, *columns: Any) -> Iterator[tuple[dict, Any]]:
+    def rows(model: Any, *columns: str) -> Iterator[tuple[dict, Any]]:
         """Yield what is found of a table, with the trial's own part."""
-        found = session.execute(sqlalchemy.select(table.trial_id, *columns).where(table.trial_id.in_(ids)))
-        for number, *said in found:
+        table = model.__table__.c
+        wanted = sqlalchemy.select(table.trial_id, *(table[name] for name in columns))
+        for number, *said in connection.execute(wanted.where(table.trial_id.in_(ids))):
             if number in parts:  # not one that was made since
                 yield parts[number], said
 
-    heads = session.scalars(sqlalchemy.select(TrialModel).where(asked)).all()
-    parts: dict[int, dict[str, dict]] = {head.trial_id: collections.defaultdict(dict) for head in heads}
-    value, report, param = TrialValueModel, TrialIntermediateValueModel, TrialParamModel
-    for part, (place, number, kind) in rows(value, value.objective, value.value, value.value_type):
+    value, report = TrialValueModel, TrialIntermediateValueModel
+    for part, (place, number, kind) in rows(value, "objective", "value", "value_type"):
         part["values"][place] = value.stored_repr_to_value(number, kind)
-    for part, (step, number, kind) in rows(
-        report, report.step, report.intermediate_value, report.intermediate_value_type
-    ):
+    for part, (step, number, kind) in rows(report, "step", "intermediate_value", "intermediate_value_type"):
         part["reports"][step] = report.stored_repr_to_intermediate_value(number, kind)
     for part, (order, name, number, text) in rows(
-        param, param.param_id, param.param_name, param.param_value, param.distribution_json
+        TrialParamModel, "param_id", "param_name", "param_value", "distribution_json"
     ):
         part["params"][order] = name, _distribution(text), number
-    for name, table in (("user", TrialUserAttributeModel), ("system", TrialSystemAttributeModel)):
-        for part, (key, text) in rows(table, table.key, table.value_json):
+    for name, model in (("user", TrialUserAttributeModel), ("system", TrialSystemAttributeModel)):
+        for part, (key, text) in rows(model, "key", "value_json"):
             part[name][key] = from_json(text)
     return [_frozen(head, parts[head.trial_id]) for head in heads]
 
