@@ -80,8 +80,7 @@ class Evidence:
     @cached_property
     def first(self) -> np.ndarray:
         """The luma with which the pictures begin, up to the next row that is paper."""
-        pictures = self.sheet.luma[self.bottom :]
-        paper = (pictures >= PAPER).mean(axis=1) >= SOLID
+        pictures, paper = self.sheet.luma[self.bottom :], self.sheet.white_rows()[self.bottom :]
         return pictures[: int(paper.argmax()) if paper.any() else None]
 
     @cached_property
@@ -99,17 +98,19 @@ class Evidence:
         A space between words is narrower than letters are high.
         """
         if columns not in self._labels:
-            scale = self.sheet.scale
-            off = label_offset(self.ink, columns, scale, LABEL_OFF, list(map(len, self.lines)))
-            middle = int(self.lowest[round(columns.start * scale) :].argmax()) + round(columns.start * scale)
-            reach = max(4 * (self.bottom - int(self.lowest[middle])), LEAST_REACH)  # about two letters
-            about = self.sheet.luma[: self.bottom, max(middle - reach, 0) : middle + reach]
-            lines = text_lines(about, self.sheet.titled)
-            found = off is not None and lines
-            self._labels[columns] = (
-                Labels(off or 0.0, int(lines[-1][-1]) + 1, len(lines[-1])) if found else None
-            )
+            high = list(map(len, self.lines))
+            off = label_offset(self.ink, columns, self.sheet.scale, LABEL_OFF, high)
+            self._labels[columns] = None if off is None else self._with_tallest(columns, off)
         return self._labels[columns]
+
+    def _with_tallest(self, columns: GridAxis, off: float) -> Labels | None:
+        """Return labels that are so far off, with where the tallest ends; None where no text is there."""
+        left = round(columns.start * self.sheet.scale)
+        middle = int(self.lowest[left:].argmax()) + left
+        reach = max(4 * (self.bottom - int(self.lowest[middle])), LEAST_REACH)  # about two letters
+        about = self.sheet.luma[: self.bottom, max(middle - reach, 0) : middle + reach]
+        lines = text_lines(about, self.sheet.titled)
+        return Labels(off, int(lines[-1][-1]) + 1, len(lines[-1])) if lines else None
 
     def oddity(self, layout: GridLayout) -> float:
         """Return the cost of a layout's measures."""
@@ -150,8 +151,7 @@ class Evidence:
         if columns.count > 1:
             framed = framed_gaps(self.white, columns, scale)
         else:
-            pictures = self.sheet.luma[:, round(columns.start * scale) :]
-            framed = framed_gaps((pictures >= PAPER).mean(axis=1) >= SOLID, layout.rows, scale)
+            framed = framed_gaps(self.sheet.white_rows(round(columns.start * scale)), layout.rows, scale)
         return MARGIN - FRAMED * framed - WIDER * margin
 
 

@@ -24,7 +24,7 @@ import scipy
 
 from gridsearch.score.grid_axes import GridAxis, GridLayout, label_offset, white_gaps
 from gridsearch.score.grid_cost import LABEL_OFF, LINE_HIGH, Evidence
-from gridsearch.score.grid_sheet import INK, PAPER, SOLID, LabelledSheet, band_bottoms
+from gridsearch.score.grid_sheet import INK, PAPER, LabelledSheet, band_bottoms
 
 MAX_MARGIN = 500  # pixels; the web UI's own limit
 MAX_ASPECT = 4.0  # of a cell; a longer one is several
@@ -64,7 +64,7 @@ def has_second_band(sheet: LabelledSheet, layout: GridLayout) -> bool:
     """Return whether there are labels of columns among the pictures of a layout: another grid lies below."""
     top, scale = round(layout.rows.start * sheet.scale), sheet.scale
     high = LINE_HIGH * (layout.columns.size + layout.rows.size) * scale
-    blank = (sheet.luma[top:] >= PAPER).mean(axis=1) >= SOLID
+    blank = sheet.white_rows()[top:]
     changes = top + np.flatnonzero(blank[1:] != blank[:-1]) + 1
     for before, start, end, after in zip(changes, changes[1:], changes[2:], changes[3:], strict=False):
         line = not blank[start - top] and LEAST_LINE <= end - start < high
@@ -207,13 +207,13 @@ def _rows(evidence: Evidence, columns: GridAxis) -> Iterator[GridAxis]:
     """Yield rows that go with these columns, with the labels beside them and with the white margins."""
     sheet, bottom = evidence.sheet, evidence.bottom
     left = int(columns.start * sheet.scale)
-    labels, pictures = sheet.luma[:, :left] < INK, sheet.luma[:, left:]
+    labels = sheet.luma[:, :left] < INK
     labels[:bottom] = False
     if sheet.titled:
         labels[:, :1] = False  # scaling blends it with the sub-grid before
     if left and not (labels.any() and (sheet.luma[bottom:, :left] >= PAPER).mean() >= LABEL_PAPER):
         return
-    white = (pictures >= PAPER).mean(axis=1) >= SOLID
+    white = sheet.white_rows(left)
     inked = np.any(labels, axis=1)
     for axis in _row_sizes(evidence, columns):
         gap = ROW_LABEL_OFF * axis.size * sheet.scale

@@ -42,6 +42,16 @@ class LabelledSheet:
         """How much each column differs from the one before."""
         return steps_of(self.luma.T)
 
+    def white_rows(self, left: int = 0) -> np.ndarray:
+        """Return which rows are paper from this column of pixels on, bool (H,)."""
+        if left not in self._white_rows:
+            self._white_rows[left] = (self.luma[:, left:] >= PAPER).mean(axis=1) >= SOLID
+        return self._white_rows[left]
+
+    @cached_property
+    def _white_rows(self) -> dict[int, np.ndarray]:
+        return {}
+
 
 def band_bottoms(sheet: LabelledSheet) -> list[int]:
     """Return the rows where white paper ends, from the top: below the label band and above lines of text."""

@@ -84,7 +84,10 @@ def pooled(plane: np.ndarray, block: tuple[int, int]) -> np.ndarray:
     height, width = max(min(block[0], plane.shape[0]), 1), max(min(block[1], plane.shape[1]), 1)
     rows, columns = plane.shape[0] // height, plane.shape[1] // width
     whole = plane[: rows * height, : columns * width]
-    return np.asarray(whole.reshape(rows, height, columns, width).mean(axis=(1, 3)).ravel())
+    sums = whole.reshape(rows, height, columns * width).sum(
+        axis=1
+    )  # both ways at once takes six times as long
+    return np.asarray(sums.reshape(rows * columns, width).sum(axis=1) / np.float32(height * width))
 
 
 def quiet(blocks: np.ndarray) -> float:

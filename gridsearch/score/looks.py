@@ -120,9 +120,12 @@ def _edges(luma: np.ndarray, saturation: np.ndarray) -> dict[str, float]:
     if not sizes.size or steep.all():
         return none | {"steep": float(steep.mean())}
     colour = saturation[:-1, :-1]
+    on_edges = int((colour * steep).sum(dtype=np.int64))
+    elsewhere = int(colour.sum(dtype=np.int64)) - on_edges
+    count = int(np.count_nonzero(steep))
     return {
         "steep": float(steep.mean()),
         "edge_length": float((sizes**2).sum() / sizes.sum()) / sqrt(luma.size),
-        "edge_colour": float(colour[steep].mean()) - float(colour[~steep].mean()),
+        "edge_colour": on_edges / count - elsewhere / (steep.size - count),
         "coherence": coherence(down, across),
     }
