@@ -8,11 +8,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.families import KNOWN_FAMILIES, family_of_folder
+from gridsearch.checkpoint.families import INDEX, KNOWN_FAMILIES, family_of_folder
 from gridsearch.checkpoint.family import UNET
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.ldm.keys import TensorRows
@@ -24,9 +27,10 @@ if TYPE_CHECKING:
 
 TEXT_TOKENS = 77
 LATENT_SIDE = 8  # image pixels to a side of a latent's
+CONFIGS_KEPT = 8  # of which the models need not be built again: to build SDXL's takes a second
 
 
-def file_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+def file_shapes(folder: Path) -> Mapping[str, tuple[int, ...]]:
     """Return what a checkpoint for these configs must hold: file key -> shape. SDXL's has 2513 such keys."""
     for family in KNOWN_FAMILIES.values():
         if folder == family.configs:  # building the models would take seconds of imports
@@ -41,24 +45,53 @@ def has_usual_size(checkpoint: Checkpoint) -> bool:
     return 2 * sum(alike) >= len(alike)
 
 
-def skeleton_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+@dataclass(frozen=True)
+class _Configs:
+    """A config folder; another one with the same texts is equal."""
+
+    folder: Path = field(compare=False)
+    texts: tuple[tuple[str, bytes], ...]
+
+
+def _configs(folder: Path) -> _Configs:
+    files = sorted(folder.glob("*/config.json"))
+    index = [folder / INDEX] if (folder / INDEX).is_file() else []
+    return _Configs(
+        folder, tuple((str(file.relative_to(folder)), file.read_bytes()) for file in files + index)
+    )
+
+
+def skeleton_shapes(folder: Path) -> Mapping[str, tuple[int, ...]]:
+    """Return the shape of each key of a checkpoint for these configs, by the models that they build."""
+    return _skeleton_shapes(_configs(folder))
+
+
+@lru_cache(CONFIGS_KEPT)
+def _skeleton_shapes(configs: _Configs) -> Mapping[str, tuple[int, ...]]:
     from gridsearch.checkpoint.ldm.layout import file_shape, file_views  # imports torch
 
-    return {key: file_shape(parts) for key, parts in file_views(skeleton(folder)).items()}
+    models = skeleton(configs.folder)
+    return MappingProxyType({key: file_shape(parts) for key, parts in file_views(models).items()})
 
 
-def parameter_rows(folder: Path) -> dict[str, TensorRows]:
+def parameter_rows(folder: Path) -> Mapping[str, TensorRows]:
     """Return where each parameter is kept in a checkpoint for these configs, by diffusers' names.
 
     A name has its component in front: `unet.conv_in.weight`, `text_encoder_2.text_projection.weight`.
     """
+    return _parameter_rows(_configs(folder))
+
+
+@lru_cache(CONFIGS_KEPT)
+def _parameter_rows(configs: _Configs) -> Mapping[str, TensorRows]:
     from gridsearch.checkpoint.ldm.layout import file_shape, file_views  # imports torch
 
-    return {
+    rows = {
         part.name: TensorRows(key, part.rows, tuple(part.view.shape), file_shape(parts), part.transposed)
-        for key, parts in file_views(skeleton(folder)).items()
+        for key, parts in file_views(skeleton(configs.folder)).items()
         for part in parts
     }
+    return MappingProxyType(rows)
 
 
 def skeleton(folder: Path) -> "dict[str, nn.Module]":
