@@ -1,6 +1,7 @@
 """Verdict, defect and dial of pictures that are broken on purpose."""
 
 from dataclasses import asdict
+from functools import cache
 from math import hypot, isfinite, isnan
 from re import fullmatch
 
@@ -20,8 +21,16 @@ from tests.helpers.pictures import gained, grey, scene, to_bytes
 pytestmark = pytest.mark.usefixtures("measured_once")
 
 SIZES = (64, 512)
-BANDS = {size: band_of([measure(scene(size, seed)) for seed in range(8)]) for size in SIZES}
-PICTURES = {size: [scene(size, seed) for seed in range(20, 26)] for size in SIZES}
+
+
+@cache
+def band_at(size):
+    return band_of([measure(scene(size, seed)) for seed in range(8)])
+
+
+@cache
+def pictures_at(size):
+    return [scene(size, seed) for seed in range(20, 26)]
 
 
 def noise(size):
@@ -42,8 +51,8 @@ def noise(size):
     ],
 )
 def test_a_picture_broken_on_purpose_is_called_so(size, with_references, verdict, breaking):
-    band = BANDS[size] if with_references else POPULATION
-    for picture in PICTURES[size]:
+    band = band_at(size) if with_references else POPULATION
+    for picture in pictures_at(size):
         broken = score(breaking(picture), band)
         assert broken.verdict == verdict
         assert broken.reason
@@ -52,8 +61,8 @@ def test_a_picture_broken_on_purpose_is_called_so(size, with_references, verdict
 
 @pytest.mark.parametrize("size", SIZES)
 def test_other_pictures_of_the_same_kind_are_ok(size):
-    for picture in PICTURES[size]:
-        for band in (BANDS[size], band_of([measure(picture)]), POPULATION):
+    for picture in pictures_at(size):
+        for band in (band_at(size), band_of([measure(picture)]), POPULATION):
             healthy = score(picture, band)
             assert (healthy.verdict, healthy.reason) == ("ok", "")
             assert healthy.defect < OK_CAP < FAILED
@@ -61,13 +70,13 @@ def test_other_pictures_of_the_same_kind_are_ok(size):
 
 
 def test_a_moderate_burn_is_seen_against_references():
-    for picture in PICTURES[64]:
-        assert score(gained(picture, 1.8), BANDS[64]).verdict == "burnt"
+    for picture in pictures_at(64):
+        assert score(gained(picture, 1.8), band_at(64)).verdict == "burnt"
 
 
 def test_small_shards_in_another_light_than_the_reference_are_noise():
     """Those of a merge beyond its window: scraps on black, of which a fifth clips."""
-    reference = measure(PICTURES[64][0])
+    reference = measure(pictures_at(64)[0])
     for seed in range(3):
         field = gaussian_filter(np.random.default_rng(seed).standard_normal((64, 64, 3)), (1.5, 1.5, 0))
         scraps = to_bytes(30 * np.maximum(field / field.std() + 1.1, 0))
@@ -79,7 +88,7 @@ def test_small_shards_in_another_light_than_the_reference_are_noise():
 def test_white_paper_is_no_burn():
     drawing = np.full((512, 512), 255.0)
     drawing[100:400, 60:360] = 60 + 40 * np.sin(np.add.outer(np.arange(300), np.arange(300)) / 20)
-    for band in (POPULATION, BANDS[512]):
+    for band in (POPULATION, band_at(512)):
         assert score(grey(drawing), band).verdict == "ok"
 
 
@@ -99,15 +108,15 @@ def test_of_pictures_that_all_clip_the_whole_one_ranks_first_and_fragments_last(
 
 
 def test_a_render_that_is_not_finite_is_nan_whatever_its_pixels():
-    for band in (BANDS[64], POPULATION):
-        broken = score(PICTURES[64][0], band, finite=False)
+    for band in (band_at(64), POPULATION):
+        broken = score(pictures_at(64)[0], band, finite=False)
         assert (broken.verdict, broken.defect) == ("nan", DEFECT_CAP)
         assert isnan(broken.dial)
         assert all(isnan(value) for value in asdict(broken.metrics).values())
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 40, 3), (2, 2, 3), (7, 5, 3), (64, 64, 3), (1200, 900, 3)])
-@pytest.mark.parametrize("band", [BANDS[64], POPULATION], ids=["references", "population"])
+@pytest.mark.parametrize("band", [band_at(64), POPULATION], ids=["references", "population"])
 def test_any_bytes_get_a_verdict_and_a_finite_capped_defect(shape, band):
     rng = np.random.default_rng(1)
     for picture in (rng.integers(0, 256, shape, dtype=np.uint8), np.full(shape, 77, dtype=np.uint8)):
@@ -119,9 +128,9 @@ def test_any_bytes_get_a_verdict_and_a_finite_capped_defect(shape, band):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_dial_rises_with_the_gain(size):
-    for picture in PICTURES[size]:
+    for picture in pictures_at(size):
         gains = (0.05, 0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 3)
-        dials = [score(gained(picture, gain), BANDS[size]).dial for gain in gains]
+        dials = [score(gained(picture, gain), band_at(size)).dial for gain in gains]
         assert dials == sorted(dials)
         assert dials[0] < -1 < 1 < dials[-1]
 
@@ -129,14 +138,14 @@ def test_the_dial_rises_with_the_gain(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_the_mean_defect_is_least_at_the_references_own_gain(size):
     gains = (0.3, 0.5, 0.75, 1, 1.25, 1.5, 2)
-    means = [np.mean([score(gained(p, g), BANDS[size]).defect for p in PICTURES[size]]) for g in gains]
+    means = [np.mean([score(gained(p, g), band_at(size)).defect for p in pictures_at(size)]) for g in gains]
     best = gains.index(1)
     assert means[: best + 1] == sorted(means[: best + 1], reverse=True)
     assert means[best:] == sorted(means[best:])
 
 
 def test_a_broken_parent_does_not_define_healthy():
-    picture = PICTURES[512][0]
+    picture = pictures_at(512)[0]
     assert usable_reference(measure(picture))
     for broken in (gained(picture, 0.1), gained(picture, 3), noise(64), np.zeros_like(picture)):
         assert not usable_reference(measure(broken))
@@ -154,11 +163,11 @@ def test_a_broken_parent_does_not_define_healthy():
     ],
 )
 def test_the_reason_is_a_sentence_with_the_value_and_what_it_is_held_against(breaking, reason):
-    picture = PICTURES[512][1]
+    picture = pictures_at(512)[1]
     own = measure(picture)
     bands = {
         "its reference has": band_of([own], own),
-        "the references have about": BANDS[512],
+        "the references have about": band_at(512),
         "healthy pictures have about": POPULATION,
     }
     for who, band in bands.items():

@@ -62,5 +62,6 @@ def test_what_does_not_fit_the_folder_is_refused_before_anything_is_loaded(toy, 
     out = tmp_path / "run"
     store.write_study(out, prepare(experiment(toy), FILE, out, Quiet().hashing).facts)
     monkeypatch.setattr(load, "load_setup", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(load, "SOON", PATIENCE)  # on a busy machine too
     with pytest.raises(BadInput, match="a different experiment"):
         prepare_and_load(experiment(toy, prompt=[{"text": "a cube", "seeds": [1]}]), Path("x"), out, Quiet())

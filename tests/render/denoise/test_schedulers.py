@@ -64,7 +64,7 @@ def error(settings, kind):
 def test_a_known_picture_is_found_in_the_matching_mode_only(sampler, mode, to_zero, spacing):
     other = {"epsilon": "v_prediction", "v_prediction": "epsilon"}[mode]
     cfg = least_cfg(sampler)
-    settings = sampling(mode, sampler, steps=20, cfg=cfg, zero_terminal_snr=to_zero, timestep_spacing=spacing)
+    settings = sampling(mode, sampler, steps=10, cfg=cfg, zero_terminal_snr=to_zero, timestep_spacing=spacing)
     found, believed = error(settings, mode)
     ends = LEFT.get(sampler, 1e-3)
     assert found < ends
