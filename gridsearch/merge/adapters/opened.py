@@ -1,5 +1,6 @@
 """Opened adapters: the changes that a file makes of a checkpoint's tensors, computed when asked for."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from gridsearch.merge.adapters.deltas import lora
 from gridsearch.merge.adapters.dependent import dora
 from gridsearch.merge.adapters.kinds import MAGNITUDES, DeltaKind
 from gridsearch.merge.engine.formulas.elections import ChangeAt
+from gridsearch.merge.engine.linear import greatest
 from gridsearch.merge.engine.sources import FileSource
 
 
@@ -132,8 +134,7 @@ class OpenedAdapter:
 
     def _require_finite(self, delta: Delta, tensors: Iterable[Tensor]) -> None:
         for tensor in tensors:
-            low, high = tensor.aminmax()
-            if not (torch.isfinite(low) and torch.isfinite(high)):
+            if not math.isfinite(greatest(tensor)):
                 what = f"The adapter {self.name} has non-finite weights in {delta.module}."
                 fix = "The file is broken, or its training diverged: name another."
                 raise BadInput(what, where=self.path, why=f"in {', '.join(delta.parts.values())}", fix=fix)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 WORTH_IT = 2**18  # values; smaller tensors would not repay the second that it takes to import numba
+TOWARD, CHANGED, TOTAL = "toward", "changed", "total"  # the loops that write sums
 TAKEN = {torch.float16: torch.uint16, torch.bfloat16: torch.int16, torch.float32: torch.float32}
 
 

@@ -7,7 +7,7 @@ methods are functions of whole tensors, which are kept in float32 where nothing 
 """
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -17,9 +17,17 @@ from torch import Tensor
 from gridsearch.experiment.methods import ADAPTER
 from gridsearch.merge.engine.collapse import SUM, Node, Terms
 from gridsearch.merge.engine.formulas.elections import ChangeAt
-from gridsearch.merge.engine.formulas.products import products
+from gridsearch.merge.engine.formulas.products import Products, products, products_of_all
 from gridsearch.merge.engine.kept import Kept
-from gridsearch.merge.engine.linear import Addend, MadeHere, blend, greatest, not_finite, pieces, scaled_into
+from gridsearch.merge.engine.linear import (
+    Addend,
+    MadeHere,
+    blend,
+    greatest,
+    not_finite,
+    pieces,
+    writer_of_scaled,
+)
 from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, MADE_HERE, factors, is_sum
 from gridsearch.merge.engine.shelf import Change
 
@@ -91,6 +99,8 @@ def adapters_in(sources: Mapping[str, Source]) -> set[str]:
 
 def summands(terms: Terms, work: Work) -> Sum:
     """Return the sum that terms are; nodes are reduced to sums here, or computed."""
+    if len(terms) == 1 and terms[0][1] == 1:
+        return _of(terms[0][0], work)
     return _added([_of(source, work) for source, _ in terms], [weight for _, weight in terms])
 
 
@@ -173,6 +183,31 @@ def _of_node(node: Node, work: Work) -> Sum:
     return {node: Summand(made.tensor.to(work.buffer.device), 1.0, made.greatest)}
 
 
+def find_products(each: Iterable[tuple[Terms, Work]]) -> None:
+    """Find the products of models that `summands` would look for at these keys, of all of them together."""
+    wanted = [(work, *one) for terms, work in each for one in _unknown_products(terms, work)]
+    for (work, inputs, _), made in zip(wanted, products_of_all([one[2] for one in wanted]), strict=True):
+        _keep(made, inputs, work)
+
+
+def _keep(made: Products, inputs: Hashable, work: Work) -> None:
+    work.kept.find(work.key, inputs, lambda: made)
+
+
+def _unknown_products(terms: Terms, work: Work) -> Iterator[tuple[Hashable, list[Tensor]]]:
+    """Yield the inputs of steps whose products are not known, and their tensors, where these are models."""
+    for source, _ in terms:
+        if not isinstance(source, Node):
+            continue
+        for own in source.inputs:
+            yield from _unknown_products(own, work)
+        names = [own[0][0] for own in source.inputs if len(own) == 1 and own[0][1] == 1]
+        models = [name for name in names if isinstance(name, str) and name not in work.adapters]
+        is_wanted = len(models) == len(source.inputs) and is_sum(source.method, dict(source.numbers))
+        if is_wanted and not work.kept.has(work.key, source.inputs):
+            yield source.inputs, [_read(name, work) for name in models]
+
+
 def _of_made(node: Node, work: Work) -> Sum:
     """Return a step's first input with ratio times a change that is made where it is added."""
     inner = replace(work, dtype=torch.float32)
@@ -238,11 +273,12 @@ def _change(shape: Sequence[int], piece: ChangeAt, work: Work) -> Change:
     """Return a change in the dtype that is kept; a RunFailed where it has a NaN or an infinity."""
     tensor = work.kept.empty(shape, _kept_dtype(work.dtype), work.buffer.device)
     flat, scale, top = tensor.view(-1), 0.0, 0.0
+    write = writer_of_scaled(flat)
     for _ in range(2):  # again where the first piece did not tell how great the others are
         for here in pieces(flat):
             change = piece(here)
-            scale = scale or _scale(HEADROOM * scaled_into(flat[here], change, 1.0), tensor.dtype)
-            if not math.isfinite(highest := scaled_into(flat[here], change, scale)):
+            scale = scale or _scale(HEADROOM * write(here, change, 1.0), tensor.dtype)
+            if not math.isfinite(highest := write(here, change, scale)):
                 raise not_finite(work.key)
             top = max(top, highest)
         if scale * top <= MOST_HALF:

@@ -8,14 +8,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.merge.engine.compiled import TAKEN, addresses, array, loops_for
+from gridsearch.merge.engine.backlog import Backlog
+from gridsearch.merge.engine.compiled import CHANGED, TOTAL, TOWARD, array, loops_for
 
 # Elements that are worked on at once: so many float32 stay in a CPU's cache, or fill a GPU.
 CPU_PIECE, GPU_PIECE = 2**19, 2**24  # half of the first is no less than `compiled.WORTH_IT`
@@ -87,15 +87,23 @@ def blend(
 
 
 def blend_into(
-    out: Tensor, tensors: Sequence[Addend], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
+    out: Tensor,
+    tensors: Sequence[Addend],
+    weights: Sequence[float],
+    dtype: torch.dtype,
+    buffer: Tensor,
+    later: Backlog | None = None,
 ) -> None:
-    """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast."""
+    """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast.
+
+    With `later`, a sum that it takes is written when that is told to.
+    """
     if not out.is_contiguous():
         out.copy_(blend(tensors, weights, dtype, buffer))
         return
     flat, parts = out.view(-1), [tensor.reshape(-1) for tensor in tensors]
     if out.dtype == dtype:
-        _write(flat, parts, weights, buffer)
+        _write(flat, parts, weights, buffer, later)
         return
     rounded = torch.empty(min(buffer.numel(), out.numel()), dtype=dtype, device=out.device)
     for here in _slices(out, buffer):
@@ -113,28 +121,45 @@ def _slices(out: Tensor, buffer: Tensor) -> Iterator[slice]:
         yield slice(start, min(start + size, out.numel()))
 
 
-def _write(out: Tensor, addends: Sequence[Addend], weights: Sequence[float], buffer: Tensor) -> None:
+def _write(
+    out: Tensor,
+    addends: Sequence[Addend],
+    weights: Sequence[float],
+    buffer: Tensor,
+    later: Backlog | None = None,
+) -> None:
     """Write the weighted sum of flat tensors in the dtype of `out`."""
     tensors = [one for one in addends if isinstance(one, Tensor)]
     if len(tensors) < len(addends):
         _write_made(out, addends, weights, buffer)
-        return
-    loops = _loops_for(out, tensors)
-    if len(weights) == 1 and weights[0] == 1:
+    elif len(weights) == 1 and weights[0] == 1:
         out.copy_(tensors[0])
-    elif _is_pair(tensors, weights, out.dtype):
-        _write_pair(out, tensors, weights, loops)
-    elif loops:
-        loops.weighted_total(array(out), addresses(tensors), np.array(weights, np.float32), array(tensors[0]))
     else:
-        for here in _slices(out, buffer):
-            total = buffer[: here.stop - here.start]
-            total.copy_(tensors[0][here]).mul_(weights[0])
-            for tensor, weight in zip(tensors[1:], weights[1:], strict=True):
-                # narrower floats are widened on the way; there are no sums of 8-bit ones
-                part = tensor[here] if tensor.element_size() > 1 else tensor[here].float()
-                total.add_(part, alpha=weight)
-            out[here].copy_(total)
+        kind, ordered, factors = _arranged(tensors, weights, out.dtype)
+        backlog = later or Backlog()
+        if not backlog.take(kind, out, ordered, factors):
+            _write_with_torch(kind, out, ordered, factors, buffer)
+        elif backlog is not later:
+            backlog.write()
+
+
+def _write_with_torch(
+    kind: str, out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buffer: Tensor
+) -> None:
+    if kind == TOWARD:
+        torch.lerp(tensors[0], tensors[1], weights[1], out=out)
+        return
+    if kind == CHANGED:
+        torch.addcmul(tensors[0], tensors[1], tensors[1].new_ones(()), value=weights[1], out=out)
+        return
+    for here in _slices(out, buffer):
+        total = buffer[: here.stop - here.start]
+        total.copy_(tensors[0][here]).mul_(weights[0])
+        for tensor, weight in zip(tensors[1:], weights[1:], strict=True):
+            # narrower floats are widened on the way; there are no sums of 8-bit ones
+            part = tensor[here] if tensor.element_size() > 1 else tensor[here].float()
+            total.add_(part, alpha=weight)
+        out[here].copy_(total)
 
 
 def _write_made(out: Tensor, addends: Sequence[Addend], weights: Sequence[float], buffer: Tensor) -> None:
@@ -154,39 +179,24 @@ def _write_made(out: Tensor, addends: Sequence[Addend], weights: Sequence[float]
         last.add(out[here], total, last_weight, *last[here].tensors)
 
 
-def _is_pair(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:
-    """Return whether this is a tensor with a change, or goes from one tensor to another, all of one dtype."""
-    if len(tensors) != 2 or not (weights[0] == 1 or math.isclose(sum(weights), 1, rel_tol=1e-12)):
-        return False
-    return tensors[0].dtype == tensors[1].dtype == dtype and dtype in FUSED_DTYPES
+def _arranged(
+    tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype
+) -> tuple[str, Sequence[Tensor], Sequence[float]]:
+    """Return what a sum is, its tensors and their weights, in the order that serves best.
 
-
-def _write_pair(
-    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], loops: ModuleType | None
-) -> None:
-    """Write a pair's sum as operations of torch do, bit for bit; these are slow on half precision.
-
-    Two weights that sum to one take `torch.lerp` with a Python float: float32 arithmetic rounded once, and
-    exact at 0, at 1 and wherever the tensors agree. A tensor with a change takes `torch.addcmul`, whose
-    factor is float32 as well; that of `torch.add` would be rounded to half precision.
+    A pair is summed as operations of torch do it, bit for bit; these are slow on half precision. Two weights
+    that sum to one take `torch.lerp` with a Python float: float32 arithmetic rounded once, and exact at 0,
+    at 1 and wherever the tensors agree. A tensor with a change takes `torch.addcmul`, whose factor is float32
+    as well; that of `torch.add` would be rounded to half precision.
     """
-    a, b = tensors
-    if weights[0] == 1:
-        if loops:
-            loops.with_change(array(out), array(a), array(b), np.float32(weights[1]))
-        else:
-            torch.addcmul(a, b, b.new_ones(()), value=weights[1], out=out)
-        return
-    # from the nearer tensor to the other: the smaller weight is the more exact one in float32
-    near, far, weight = (a, b, weights[1]) if weights[0] >= weights[1] else (b, a, weights[0])
-    if loops:
-        loops.toward(array(out), array(near), array(far), np.float32(weight))
-    else:
-        torch.lerp(near, far, weight, out=out)
-
-
-def _loops_for(out: Tensor, tensors: Sequence[Tensor]) -> ModuleType | None:
-    return loops_for(*tensors) if len(tensors) > 1 and out.dtype in TAKEN else None
+    alike = len(tensors) == 2 and tensors[0].dtype == tensors[1].dtype == dtype and dtype in FUSED_DTYPES
+    if alike and weights[0] == 1:
+        return CHANGED, tensors, weights
+    if alike and math.isclose(sum(weights), 1, rel_tol=1e-12):
+        # from the nearer tensor to the other: the smaller weight is the more exact one in float32
+        is_nearer = weights[0] >= weights[1]
+        return TOWARD, *((tensors, weights) if is_nearer else (tensors[::-1], weights[::-1]))
+    return TOTAL, tensors, weights
 
 
 def greatest(tensor: Tensor) -> float:
@@ -198,15 +208,25 @@ def greatest(tensor: Tensor) -> float:
     return math.nan if torch.isnan(low) else max(-low.item(), high.item())
 
 
-def scaled_into(out: Tensor, values: Tensor, scale: float) -> float:
-    """Write float32 values times a power of two over `out`, rounded once; return the largest magnitude.
+def writer_of_scaled(out: Tensor) -> Callable[[slice, Tensor, float], float]:
+    """Return what writes float32 values times a power of two over a slice of a flat tensor, rounded once.
 
-    It is NaN where a value is NaN.
+    It returns the largest magnitude of the values, NaN where one is NaN.
     """
-    if out.dtype in TAKEN and (loops := loops_for(values)):
-        return float(np.int32(loops.scaled(array(out), array(values), np.float32(scale))).view(np.float32))
-    out.copy_(values.mul(scale))
-    return greatest(values)
+    if loops := loops_for(out):
+        places = array(out)
+
+        def write(here: slice, values: Tensor, scale: float) -> float:
+            most = loops.scaled(places[here], values.numpy(), np.float32(scale))
+            return float(np.int32(most).view(np.float32))
+
+        return write
+
+    def write_with_torch(here: slice, values: Tensor, scale: float) -> float:
+        out[here].copy_(values.mul(scale))
+        return greatest(values)
+
+    return write_with_torch
 
 
 def require_finite(tensor: Tensor, key: str) -> None:

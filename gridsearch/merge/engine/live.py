@@ -12,14 +12,26 @@ import torch
 from torch import Tensor
 
 from gridsearch.checkpoint.ldm.layout import LiveRows
+from gridsearch.merge.engine.backlog import Backlog
 from gridsearch.merge.engine.collapse import Terms
-from gridsearch.merge.engine.evaluate import Source, Work, adapters_in, needed_sources, summands, upper_bound
+from gridsearch.merge.engine.evaluate import (
+    Source,
+    Sum,
+    Work,
+    adapters_in,
+    find_products,
+    needed_sources,
+    summands,
+    upper_bound,
+)
 from gridsearch.merge.engine.kept import Kept
-from gridsearch.merge.engine.linear import blend_into, new_buffer, require_finite, single_threaded
+from gridsearch.merge.engine.linear import Addend, blend_into, new_buffer, require_finite, single_threaded
 from gridsearch.merge.engine.sources import LoadedSource
 
 # Below this many elements a second thread costs more in waiting than it saves in arithmetic.
 TINY_MERGE = 50_000_000
+GROUP_ELEMENTS = 2**25  # of the keys that a thread takes at once
+GROUPS_EACH = 8  # that there are at least for each thread, so that all end at the same time
 _ONE_COPY = threading.Lock()  # to a Mac's GPU, whose queue the threads share
 
 
@@ -65,7 +77,7 @@ def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
     if device.type == "cuda":
         _on_gpu(live, changed, terms, device)
     else:
-        _on_cpu(live, changed, terms, is_tiny=sum(sizes.values()) < TINY_MERGE)
+        _on_cpu(live, changed, sizes, terms)
 
 
 def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device: torch.device) -> None:
@@ -80,22 +92,44 @@ def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device:
         else:
             away[key] = needed
     for key, sources in chain(here, staged(away, live.sources, device)):
-        _write(live, terms[key], _work(live, key, sources, adapters, buffer))
+        work = _work(live, key, sources, adapters, buffer)
+        _settle(live, terms[key], work, _written(live, terms[key], work))
 
 
-def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], is_tiny: bool) -> None:
+def _on_cpu(live: Live, keys: Sequence[str], sizes: Mapping[str, int], terms: Mapping[str, Terms]) -> None:
     """Merge on a CPU, one thread per core with keys of its own: small operations are not worth sharing."""
-    threads = 1 if is_tiny else torch.get_num_threads()
+    total = sum(sizes.values())
+    threads = torch.get_num_threads() if total >= TINY_MERGE else 1
     own, adapters = threading.local(), adapters_in(live.sources)
 
-    def write(key: str) -> None:
+    def write(group: Sequence[str]) -> None:
         if not hasattr(own, "buffer"):
             own.buffer = new_buffer()
-        _write(live, terms[key], _work(live, key, live.sources, adapters, own.buffer))
+        each = [(terms[key], _work(live, key, live.sources, adapters, own.buffer)) for key in group]
+        find_products(each)
+        later = Backlog()
+        found = [_written(live, *one, later) for one in each]
+        later.write()
+        for one, own_sum in zip(each, found, strict=True):
+            _settle(live, *one, own_sum)
 
+    groups = _groups(keys, sizes, min(GROUP_ELEMENTS, total // (GROUPS_EACH * threads)))
     with single_threaded(), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(write, keys) if threads > 1 else map(write, keys):
+        for _ in pool.map(write, groups) if threads > 1 else map(write, groups):
             pass  # an error is raised here
+
+
+def _groups(keys: Sequence[str], sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
+    """Yield the keys in groups of so many elements, or of one key that has more."""
+    group, size = list[str](), 0
+    for key in keys:
+        if group and size + sizes[key] > most:
+            yield group
+            group, size = [], 0
+        group.append(key)
+        size += sizes[key]
+    if group:
+        yield group
 
 
 def _work(
@@ -104,21 +138,41 @@ def _work(
     return Work(key, sources, adapters, live.dtypes[key], buffer, live.kept, live.greatest)
 
 
-def _write(live: Live, terms: Terms, work: Work) -> None:
+def _written(live: Live, terms: Terms, work: Work, later: Backlog | None = None) -> Sum:
+    """Write a key's merge, or leave it to `later`, and return the sum that it is."""
     found = summands(terms, work)
     weights = [one.weight for one in found.values()]
     for part in live.parts[work.key]:
-        rows = [one.tensor[part.rows] if one.tensor.ndim else one.tensor for one in found.values()]
+        is_whole = part.rows == slice(None)
+        rows = [
+            one.tensor if is_whole or not one.tensor.ndim else one.tensor[part.rows] for one in found.values()
+        ]
         view = merged_in(part.view, work.buffer.device)
+        if view is part.view:
+            blend_into(view, rows, weights, work.dtype, work.buffer, later)
+            continue
         blend_into(view, rows, weights, work.dtype, work.buffer)
-        if view is not part.view:
-            with _ONE_COPY:
-                part.view.copy_(view)
+        with _ONE_COPY:
+            part.view.copy_(view)
+    return found
+
+
+def _rows(tensor: Addend, rows: slice) -> Addend:
+    return tensor[rows] if tensor.ndim and rows != slice(None) else tensor
+
+
+def _settle(live: Live, terms: Terms, work: Work, found: Sum) -> None:
+    """Note what a key's weights hold now; a RunFailed where they are not finite."""
     kept_in = [work.dtype, *(part.view.dtype for part in live.parts[work.key])]
-    if not upper_bound(found) < min(torch.finfo(dtype).max for dtype in kept_in):
+    if not upper_bound(found) < min(map(_most, kept_in)):
         for part in live.parts[work.key]:
             require_finite(part.view, work.key)
     live.holds[work.key] = terms
+
+
+@functools.cache
+def _most(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).max
 
 
 def merged_in(view: Tensor, device: torch.device) -> Tensor:

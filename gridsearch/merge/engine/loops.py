@@ -2,7 +2,9 @@
 
 Half precision comes as uint16, bfloat16 as int16 (numpy has neither), float32 as itself. All is computed in
 float32, in the order in which torch's operations do it, so that results are equal bit for bit; but for
-`add_products`, whose sums are exacter. Tensors are worked on in blocks that stay in a core's first cache.
+`add_products`, whose sums are exacter. Tensors are worked on in blocks that stay in a core's first cache, or
+in lines: while one is worked on, another far ahead is fetched, as a processor's own prefetching stops at the
+end of a page.
 
 They are compiled at their first call, and kept on disk by numba beside this file, or in the user's cache
 where that cannot be written. All are in one file because numba compiles them again only if this one changes.
@@ -13,14 +15,20 @@ import platform
 import numpy as np
 from llvmlite import binding, ir
 from numba import carray, njit, types
+from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
 if platform.machine() in ("x86_64", "AMD64") and not binding.get_host_cpu_features().get("f16c"):
     raise ImportError("this processor does not convert half precision")  # LLVM would end the process
 
 IN_CACHE = 1024  # values
+LINE = 64  # values
+_AHEAD = 4096  # bytes, a page
 ZERO, ONE = np.float32(0), np.float32(1)
-_INT, _FLOAT = ir.IntType(32), ir.FloatType()
+_INT, _LONG, _FLOAT, _BYTES = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.IntType(8).as_pointer()
+_PREFETCH = ir.FunctionType(ir.VoidType(), [_BYTES, _INT, _INT, _INT])
+_TO_READ_SOON = _INT(0), _INT(3), _INT(1)  # to read, into all caches, as data
+_CACHE_LINE = 64  # bytes
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy")
 _sum_in_any_order = njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
@@ -98,6 +106,24 @@ def _first_bit_set(context, word):
 
 
 @intrinsic
+def _fetch(context, values, at):
+    """Ask for the line of values that lies _AHEAD of the one that begins at `at`."""
+
+    def build(own, builder, signature, given):
+        kind = signature.args[0]
+        data = own.make_array(kind)(own, builder, given[0]).data
+        size = own.get_abi_sizeof(own.get_data_type(kind.dtype))
+        here = builder.add(builder.ptrtoint(data, _LONG), builder.mul(given[1], _LONG(size)))
+        fetch = get_or_insert_function(builder.module, _PREFETCH, "llvm.prefetch.p0")
+        for away in range(0, LINE * size, _CACHE_LINE):
+            place = builder.inttoptr(builder.add(here, _LONG(_AHEAD + away)), _BYTES)
+            builder.call(fetch, [place, *_TO_READ_SOON])
+        return own.get_dummy_value()
+
+    return types.none(values, types.int64), build
+
+
+@intrinsic
 def _pointer(context, address, like):
     """A pointer to values of the type of `like`."""
     made = types.CPointer(like)
@@ -113,28 +139,96 @@ def _block(address, start, size, like):
     return carray(_pointer(address, like[0]), start + size)[start:]
 
 
-# -- weighted sums
+@_compiled
+def _line(values, at):
+    """Return the line that begins at `at`; a later one is fetched meanwhile."""
+    _fetch(values, at)
+    return values[at : at + LINE]
 
 
 @_compiled
-def weighted_total(out, sources, weights, like):
-    """Write a weighted sum of the two or more tensors at `sources`, of the type of `like`, over `out`."""
+def _last_line(at, values):
+    """Return where a line begins, the last one so that it ends with the values: it may repeat some."""
+    return min(at, values.size - LINE)
+
+
+@_compiled
+def _in_lines(values):
+    """Return how many values are in whole lines."""
+    return values.size // LINE * LINE
+
+
+# -- weighted sums, one after another: over each of `outs`, which has a line of values or more and is none of
+# the sources, that of the tensors at a row of `sources` with a row of `weights`
+
+
+@_compiled
+def toward(outs, sizes, sources, weights, out_like, like):
+    """Go from the first tensor to the second one by the second weight, as `torch.lerp` does."""
+    for k in range(outs.size):
+        out, weight = _block(outs[k], 0, sizes[k], out_like), weights[k, 1]
+        a, b = _block(sources[k, 0], 0, out.size, like), _block(sources[k, 1], 0, out.size, like)
+        is_nearer = abs(weight) < np.float32(0.5)
+        _along(out, a, b, weight if is_nearer else weight - ONE, a if is_nearer else b)
+
+
+@_compiled
+def _along(out, a, b, weight, start):
+    for at in range(0, out.size, LINE):
+        at = _last_line(at, out)
+        into, first, second, base = out[at : at + LINE], _line(a, at), _line(b, at), start[at : at + LINE]
+        for i in range(LINE):
+            into[i] = _narrow(_fused(_wide(second[i]) - _wide(first[i]), weight, _wide(base[i])), into[i])
+
+
+@_compiled
+def changed(outs, sizes, sources, weights, out_like, like):
+    """Add the second tensor times its weight to the first: `torch.addcmul`, which rounds the product too."""
+    for k in range(outs.size):
+        out = _block(outs[k], 0, sizes[k], out_like)
+        a, change = _block(sources[k, 0], 0, out.size, like), _block(sources[k, 1], 0, out.size, like)
+        _change(out, a, change, weights[k, 1])
+
+
+@_compiled
+def _change(out, a, change, weight):
+    for at in range(0, out.size, LINE):
+        at = _last_line(at, out)
+        into, first, second = out[at : at + LINE], _line(a, at), _line(change, at)
+        for i in range(LINE):
+            into[i] = _narrow(_wide(second[i]) * weight + _wide(first[i]), into[i])
+
+
+@_compiled
+def total(outs, sizes, sources, weights, out_like, like):
+    """Sum two tensors or more with any weights."""
+    for k in range(outs.size):
+        out = _block(outs[k], 0, sizes[k], out_like)
+        if sources.shape[1] == 2:
+            a, b = _block(sources[k, 0], 0, out.size, like), _block(sources[k, 1], 0, out.size, like)
+            _pair(out, a, weights[k, 0], b, weights[k, 1])
+        else:
+            _total(out, sources[k], weights[k], like)
+
+
+@_compiled
+def _pair(out, a, weight_a, b, weight_b):
+    for at in range(0, out.size, LINE):
+        at = _last_line(at, out)
+        into, first, second = out[at : at + LINE], _line(a, at), _line(b, at)
+        for i in range(LINE):
+            into[i] = _narrow(_fused(_wide(second[i]), weight_b, _wide(first[i]) * weight_a), into[i])
+
+
+@_compiled
+def _total(out, sources, weights, like):
     total, last = np.empty(IN_CACHE, np.float32), sources.size - 1
-    if last == 1:
-        a, b = _block(sources[0], 0, out.size, like), _block(sources[1], 0, out.size, like)
-        return _pair(out, a, weights[0], b, weights[1])
     for start in range(0, out.size, IN_CACHE):
         here = out[start : start + IN_CACHE]
         _begin(total, _block(sources[0], start, here.size, like), weights[0])
         for k in range(1, last):
             _add(total, _block(sources[k], start, here.size, like), weights[k])
         _end(here, total, _block(sources[last], start, here.size, like), weights[last])
-
-
-@_compiled
-def _pair(out, a, weight_a, b, weight_b):
-    for i in range(out.size):
-        out[i] = _narrow(_fused(_wide(b[i]), weight_b, _wide(a[i]) * weight_a), out[i])
 
 
 @_compiled
@@ -156,28 +250,6 @@ def _end(out, total, values, weight):
 
 
 @_compiled
-def with_change(out, a, change, weight):
-    """Write `a` plus a weight times a change over `out`: `torch.addcmul`, which rounds the product too."""
-    for i in range(out.size):
-        out[i] = _narrow(_wide(change[i]) * weight + _wide(a[i]), out[i])
-
-
-@_compiled
-def toward(out, a, b, weight):
-    """Write what lies at this weight on the way from `a` to `b` over `out`: `torch.lerp`."""
-    if abs(weight) < np.float32(0.5):
-        _along(out, a, b, weight, a)
-    else:
-        _along(out, a, b, weight - ONE, b)
-
-
-@_compiled
-def _along(out, a, b, weight, start):
-    for i in range(out.size):
-        out[i] = _narrow(_fused(_wide(b[i]) - _wide(a[i]), weight, _wide(start[i])), out[i])
-
-
-@_compiled
 def scaled(out, values, scale):
     """Write `values` times `scale` over `out`; return the bits of the largest magnitude of `values`."""
     most = np.int32(0)
@@ -191,10 +263,21 @@ def scaled(out, values, scale):
 
 
 @_compiled
-def add_products(total, first, others):
-    """Add those of `first` and of the others' differences from it, of all pairs, to `total`'s upper half."""
-    if others.size == 1:
-        return _add_two(total, first, _block(others[0], 0, first.size, first))
+def add_products(totals, sizes, sources, like):
+    """Add those of tensors at each row of `sources` to the upper half of a matrix of `totals`.
+
+    They are those of the first tensor of a row and of the others' differences from it, of all pairs.
+    """
+    for k in range(sizes.size):
+        first = _block(sources[k, 0], 0, sizes[k], like)
+        if sources.shape[1] == 2:
+            _add_two(totals[k], first, _block(sources[k, 1], 0, first.size, like))
+        else:
+            _add_all(totals[k], first, sources[k, 1:])
+
+
+@_compiled
+def _add_all(total, first, others):
     for start in range(0, first.size, IN_CACHE):
         a = first[start : start + IN_CACHE]
         for i in range(others.size):
@@ -220,8 +303,12 @@ def _products(a, b, c):
 
 @_compiled
 def _add_two(total, first, other):
-    for start in range(0, first.size, IN_CACHE):
-        aa, ab, bb = _products_of_two(first[start : start + IN_CACHE], other[start : start + IN_CACHE])
+    for start in range(0, first.size, 4 * LINE):
+        a, b = first[start : start + 4 * LINE], other[start : start + 4 * LINE]
+        for at in range(0, 4 * LINE, LINE):
+            _fetch(a, at)
+            _fetch(b, at)
+        aa, ab, bb = _products_of_two(a, b)
         total[0, 0] += aa
         total[0, 1] += ab
         total[1, 1] += bb
@@ -245,12 +332,22 @@ def _products_of_two(a, b):
 @_compiled
 def add_trained(out, base, weight, a, b, c):
     """Do what `pieces.add_train_difference` does."""
-    for i in range(out.size):
-        goal = _wide(b[i])
-        trained, away = goal - _wide(c[i]), abs(goal - _wide(a[i]))
-        mask = away / (abs(trained) + away)
-        change = (mask if mask <= 1 else ZERO) * trained * np.float32(1.8)
-        out[i] = _narrow(_fused(change, weight, _wide(base[i])), out[i])
+    for at in range(0, _in_lines(out), LINE):
+        into, start = out[at : at + LINE], _line(base, at)
+        first, second, third = _line(a, at), _line(b, at), _line(c, at)
+        for i in range(LINE):
+            into[i] = _trained(start[i], weight, first[i], second[i], third[i], into[i])
+    for i in range(_in_lines(out), out.size):
+        out[i] = _trained(base[i], weight, a[i], b[i], c[i], out[i])
+
+
+@_compiled
+def _trained(base, weight, a, b, c, like):
+    goal = _wide(b)
+    trained, away = goal - _wide(c), abs(goal - _wide(a))
+    mask = away / (abs(trained) + away)
+    change = (mask if mask <= 1 else ZERO) * trained * np.float32(1.8)
+    return _narrow(_fused(change, weight, _wide(base)), like)
 
 
 @_compiled
@@ -364,9 +461,18 @@ def bracketed(a, b, low, high):
 @_compiled
 def _sides(out, a, b, low, high):
     """Write 0 where the magnitude is above the bracket, 1 where it is within, and 2 where it is below."""
-    for i in range(out.size):
-        bits = _first(a[i], b[i])
-        out[i] = np.uint8(bits <= high) + np.uint8(bits < low)
+    for at in range(0, _in_lines(out), LINE):
+        into, first, second = out[at : at + LINE], _line(a, at), _line(b, at)
+        for i in range(LINE):
+            into[i] = _side(first[i], second[i], low, high)
+    for i in range(_in_lines(out), out.size):
+        out[i] = _side(a[i], b[i], low, high)
+
+
+@_compiled
+def _side(a, b, low, high):
+    bits = _first(a, b)
+    return np.uint8(bits <= high) + np.uint8(bits < low)
 
 
 @_compiled

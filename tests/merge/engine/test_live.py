@@ -84,6 +84,12 @@ def test_many_threads_write_what_one_does(monkeypatch):
         assert torch.equal(value(alone, key), value(together, key))
 
 
+def test_a_thread_takes_keys_of_so_many_elements_or_one_larger_key():
+    sizes = {"a": 9, "b": 4, "c": 3, "d": 3, "e": 1}
+    groups = list(live_module._groups(list(sizes), sizes, 7))
+    assert groups == [["a"], ["b", "c"], ["d", "e"]]
+
+
 def test_a_nan_in_a_parent_of_weight_zero_stays_out_and_one_that_is_merged_is_named():
     live = live_of({"a": {"w": torch.ones(1)}, "b": {"w": torch.tensor([float("nan")])}})
     merge_live(live, {"w": (("a", 1.0),)})

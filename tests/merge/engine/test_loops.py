@@ -5,10 +5,15 @@ from functools import partial
 import pytest
 import torch
 
+from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.merge.engine import compiled
+from gridsearch.merge.engine.collapse import Node
+from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.formulas.pieces import add_train_difference, ties
 from gridsearch.merge.engine.formulas.products import products
-from gridsearch.merge.engine.linear import MadeHere, blend, scaled_into
+from gridsearch.merge.engine.linear import MadeHere, blend, new_buffer, writer_of_scaled
+from gridsearch.merge.engine.live import Live, merge_live
+from gridsearch.merge.engine.sources import LoadedSource
 
 pytest.importorskip("numba")
 pytestmark = pytest.mark.night  # a machine's first call of a loop compiles it
@@ -89,7 +94,7 @@ def test_what_is_not_finite_stays_so():
     b[5], c[7] = float("nan"), float("inf")
     change = ties(a, b, c, k=1.0, vote="magnitude", combine="mean")(WHOLE)
     assert change.isfinite().logical_not().nonzero().flatten().tolist() == [5, 7]
-    assert torch.isnan(torch.tensor(scaled_into(torch.empty(SIZE).half(), change, 2.0)))
+    assert torch.isnan(torch.tensor(writer_of_scaled(torch.empty(SIZE).half())(WHOLE, change, 2.0)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -98,7 +103,7 @@ def test_a_change_is_kept(dtype, monkeypatch):
 
     def kept():
         out = torch.empty(SIZE, dtype=dtype)
-        highest = scaled_into(out, values, 2.0**-3)
+        highest = writer_of_scaled(out)(WHOLE, values, 2.0**-3)
         return torch.cat([out.float(), torch.tensor([highest])])
 
     assert_alike(kept, monkeypatch)
@@ -107,7 +112,7 @@ def test_a_change_is_kept(dtype, monkeypatch):
 
 def test_a_change_is_kept_in_float64_too():
     values, out = models(torch.float32, 1)[0], torch.empty(SIZE, dtype=torch.float64)
-    assert scaled_into(out, values, 0.5) == values.abs().max()
+    assert writer_of_scaled(out)(WHOLE, values, 0.5) == values.abs().max()
     assert torch.equal(out, values.double() / 2)
 
 
@@ -120,3 +125,34 @@ def test_products_are_those_of_float64(dtype):
                           zip(known.along, known.between, strict=True))], dtype=torch.float64)  # fmt: skip
     lengths = exact.diagonal().sqrt()
     assert ((found - exact).abs() / (lengths * lengths[:, None])).max() < 1e-7
+
+
+def step(method, *inputs, **numbers):
+    return ((Node(method, inputs, tuple(numbers.items())), 1.0),)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_keys_that_are_merged_together_are_merged_as_alone(dtype):
+    a, b, c = (((name, 1.0),) for name in "abc")
+    terms = {
+        "toward": (("a", 0.3), ("b", 0.7)),
+        "two": (("a", 0.9), ("b", 0.4)),
+        "three": (("a", 0.5), ("b", 0.7), ("c", -0.25)),
+        "slerp": step("slerp", a, b, ratio=0.3),
+        "median": step("geometric_median", a, b, c),
+        "of slerp": step("slerp", step("slerp", a, b, ratio=0.3), c, ratio=0.6),
+        "changed": step("ties", a, b, c, ratio=0.7, k=0.5, vote="count", combine="mean"),
+        "copied": b,
+        "small": (("a", 0.3), ("c", 0.7)),
+    }
+    names = [f"{name} {i}" for name in terms for i in range(3)]
+    sources = {}
+    for name, one in zip("abc", models(dtype), strict=True):
+        held = {key: one.roll(k)[: 100 if "small" in key else SIZE - k] for k, key in enumerate(names)}
+        sources[name] = LoadedSource(held)
+    parts = {key: [LiveRows(slice(None), torch.zeros_like(sources["a"].tensor(key)))] for key in names}
+    live = Live(parts, sources, dict.fromkeys(names, dtype))
+    merge_live(live, {key: terms[key[:-2]] for key in names})
+    for key in names:
+        alone = evaluate(terms[key[:-2]], key, sources, dtype, new_buffer())
+        assert torch.equal(parts[key][0].view.view(torch.uint8), alone.view(torch.uint8)), key

@@ -6,6 +6,7 @@ weighted sum, without another look at the models.
 
 import functools
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,19 +43,33 @@ class Products:
 
 def products(tensors: Sequence[Tensor]) -> Products:
     """Return the products of same-shaped tensors, summed in float64 over pieces in float32."""
-    flat = [tensor.reshape(-1) for tensor in tensors]
-    if loops := loops_for(*flat):
-        upper = np.zeros((len(flat), len(flat)))
-        loops.add_products(upper, array(flat[0]), addresses(flat[1:]))
-        return _products((upper + np.triu(upper, 1).T).tolist())
-    total = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat[0].device)
+    return products_of_all([tensors])[0]
+
+
+def products_of_all(each: Sequence[Sequence[Tensor]]) -> list[Products]:
+    """Return the products of several such, each of a shape of its own."""
+    flat = [[tensor.reshape(-1) for tensor in tensors] for tensors in each]
+    found, alike = dict[int, np.ndarray](), defaultdict(list)
+    for k, tensors in enumerate(flat):
+        if loops := loops_for(*tensors):  # which go through many at once
+            alike[loops, tensors[0].dtype, len(tensors)].append(k)
+        else:
+            found[k] = _with_torch(tensors)
+    for (loops, _, count), several in alike.items():
+        upper, sizes = np.zeros((len(several), count, count)), [flat[k][0].numel() for k in several]
+        sources, like = np.stack([addresses(flat[k]) for k in several]), array(flat[several[0]][0][:1])
+        loops.add_products(upper, np.array(sizes), sources, like)
+        found |= zip(several, upper + np.triu(upper, 1).swapaxes(1, 2), strict=True)
+    return [_products(found[k].tolist()) for k in range(len(flat))]
+
+
+def _with_torch(flat: Sequence[Tensor]) -> np.ndarray:
+    total = torch.zeros((), dtype=torch.float64, device=flat[0].device)
     for here in pieces(flat[0]):
-        rows = torch.empty(len(flat), here.stop - here.start, device=flat[0].device)
-        for row, tensor in zip(rows, flat, strict=True):
-            row.copy_(tensor[here])
-        rows[1:].sub_(rows[0])
-        total += rows @ rows.T
-    return _products(total.tolist())
+        rows = torch.stack([one[here].float() for one in flat])
+        rows[1:] -= rows[0]
+        total = total + rows @ rows.T
+    return total.cpu().numpy()
 
 
 def _products(gram: list[list[float]]) -> Products:
