@@ -15,6 +15,7 @@ from gridsearch.checkpoint.ldm.keys import TensorRows
 from gridsearch.merge.adapters.deltas import lora
 from gridsearch.merge.adapters.dependent import dora
 from gridsearch.merge.adapters.kinds import MAGNITUDES, DeltaKind
+from gridsearch.merge.engine.changes import LowRank
 from gridsearch.merge.engine.formulas.elections import ChangeAt
 from gridsearch.merge.engine.linear import greatest
 from gridsearch.merge.engine.sources import FileSource
@@ -102,14 +103,7 @@ class OpenedAdapter:
         up, down = (self._source.tensor(delta.parts[part]).float().flatten(1) for part in ("up", "down"))
         self._require_finite(delta, (up, down))
         up, down = (down.T, up.T) if delta.target.transposed else (up, down)
-        down, width = down * delta.scale, down.shape[1]
-
-        def piece(here: slice) -> Tensor:
-            first = here.start // width
-            rows = (up[first : -(-here.stop // width)] @ down).reshape(-1)
-            return rows[here.start - first * width : here.stop - first * width]
-
-        return shape, piece
+        return shape, LowRank(up, down * delta.scale)
 
     def change(self, key: str, base: Tensor) -> Tensor:
         """Return the change at strength one of `base`, a dependent key's weight: float32, on its device.

@@ -15,24 +15,14 @@ import torch
 from torch import Tensor
 
 from gridsearch.experiment.methods import ADAPTER
+from gridsearch.merge.engine.changes import change_to_keep
 from gridsearch.merge.engine.collapse import SUM, Node, Terms
 from gridsearch.merge.engine.formulas.elections import ChangeAt
 from gridsearch.merge.engine.formulas.products import Products, products, products_of_all
 from gridsearch.merge.engine.kept import Kept
-from gridsearch.merge.engine.linear import (
-    Addend,
-    MadeHere,
-    blend,
-    greatest,
-    not_finite,
-    pieces,
-    writer_of_scaled,
-)
+from gridsearch.merge.engine.linear import Addend, MadeHere, blend, greatest, not_finite
 from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, MADE_HERE, factors, is_sum
 from gridsearch.merge.engine.shelf import Change
-
-MOST_HALF = torch.finfo(torch.float16).max
-HEADROOM = 2**6  # by how much other pieces of a change may be greater than the first
 
 
 class Source(Protocol):
@@ -149,7 +139,7 @@ def _of_adapter(adapter: str | Node, work: Work) -> tuple[Sequence[int], ChangeA
     device = work.buffer.device
     if isinstance(adapter, str):
         shape, piece = cast(AdapterSource, work.sources[adapter]).pieces(work.key)
-        return shape, lambda here: piece(here).to(device)
+        return shape, piece if device.type == "cpu" else lambda here: piece(here).to(device)
     source = cast(AdapterSource, work.sources[dict(adapter.numbers)["adapter"]])
     change = source.change(work.key, _tensor(summands(adapter.inputs[0], work), work).float())
     return change.shape, lambda here: change.reshape(-1)[here]
@@ -270,31 +260,7 @@ def _kept(
 
 
 def _change(shape: Sequence[int], piece: ChangeAt, work: Work) -> Change:
-    """Return a change in the dtype that is kept; a RunFailed where it has a NaN or an infinity."""
-    tensor = work.kept.empty(shape, _kept_dtype(work.dtype), work.buffer.device)
-    flat, scale, top = tensor.view(-1), 0.0, 0.0
-    write = writer_of_scaled(flat)
-    for _ in range(2):  # again where the first piece did not tell how great the others are
-        for here in pieces(flat):
-            change = piece(here)
-            scale = scale or _scale(HEADROOM * write(here, change, 1.0), tensor.dtype)
-            if not math.isfinite(highest := write(here, change, scale)):
-                raise not_finite(work.key)
-            top = max(top, highest)
-        if scale * top <= MOST_HALF:
-            break
-        scale = _scale(top, tensor.dtype)
-    return Change(tensor, scale, scale * top)
-
-
-def _scale(top: float, dtype: torch.dtype) -> float:
-    """Return the power of two by which small values keep their bits and the largest fits.
-
-    Below 2**14 in float16, whose largest value is 65,504; no change is so small that 2**64 would not do.
-    """
-    return 2.0 ** min(14 - math.frexp(top)[1], 64) if dtype == torch.float16 else 1.0
-
-
-def _kept_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the file's dtype, or half precision where that has 8 bits."""
-    return dtype if dtype.itemsize > 1 else torch.float16
+    made = change_to_keep(shape, piece, work.dtype, work.buffer.device, work.kept)
+    if not math.isfinite(made.greatest):
+        raise not_finite(work.key)
+    return made

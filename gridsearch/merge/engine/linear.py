@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.merge.engine.backlog import Backlog
-from gridsearch.merge.engine.compiled import CHANGED, TOTAL, TOWARD, array, loops_for
+from gridsearch.merge.engine.compiled import CHANGED, TOTAL, TOWARD
 
 # Elements that are worked on at once: so many float32 stay in a CPU's cache, or fill a GPU.
 CPU_PIECE, GPU_PIECE = 2**19, 2**24  # half of the first is no less than `compiled.WORTH_IT`
@@ -206,27 +205,6 @@ def greatest(tensor: Tensor) -> float:
     """
     low, high = torch.aminmax(tensor if tensor.element_size() > 1 else tensor.float())  # no 8-bit order
     return math.nan if torch.isnan(low) else max(-low.item(), high.item())
-
-
-def writer_of_scaled(out: Tensor) -> Callable[[slice, Tensor, float], float]:
-    """Return what writes float32 values times a power of two over a slice of a flat tensor, rounded once.
-
-    It returns the largest magnitude of the values, NaN where one is NaN.
-    """
-    if loops := loops_for(out):
-        places = array(out)
-
-        def write(here: slice, values: Tensor, scale: float) -> float:
-            most = loops.scaled(places[here], values.numpy(), np.float32(scale))
-            return float(np.int32(most).view(np.float32))
-
-        return write
-
-    def write_with_torch(here: slice, values: Tensor, scale: float) -> float:
-        out[here].copy_(values.mul(scale))
-        return greatest(values)
-
-    return write_with_torch
 
 
 def require_finite(tensor: Tensor, key: str) -> None:

@@ -2,9 +2,9 @@
 
 Half precision comes as uint16, bfloat16 as int16 (numpy has neither), float32 as itself. All is computed in
 float32, in the order in which torch's operations do it, so that results are equal bit for bit; but for
-`add_products`, whose sums are exacter. Tensors are worked on in blocks that stay in a core's first cache, or
-in lines: while one is worked on, another far ahead is fetched, as a processor's own prefetching stops at the
-end of a page.
+`add_products`, whose sums are exacter, and `product`. Tensors are worked on in blocks that stay in a core's
+first cache, or in lines: while one is worked on, another far ahead is fetched, as a processor's own
+prefetching stops at the end of a page.
 
 They are compiled at their first call, and kept on disk by numba beside this file, or in the user's cache
 where that cannot be written. All are in one file because numba compiles them again only if this one changes.
@@ -15,7 +15,7 @@ import platform
 import numpy as np
 from llvmlite import binding, ir
 from numba import carray, njit, types
-from numba.core.cgutils import get_or_insert_function
+from numba.core.cgutils import alloca_once_value, for_range, get_or_insert_function
 from numba.extending import intrinsic
 
 if platform.machine() in ("x86_64", "AMD64") and not binding.get_host_cpu_features().get("f16c"):
@@ -28,7 +28,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 _INT, _LONG, _FLOAT, _BYTES = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.IntType(8).as_pointer()
 _PREFETCH = ir.FunctionType(ir.VoidType(), [_BYTES, _INT, _INT, _INT])
 _TO_READ_SOON = _INT(0), _INT(3), _INT(1)  # to read, into all caches, as data
-_CACHE_LINE = 64  # bytes
+_CACHE_LINE, _FLOAT_SIZE = 64, 4  # bytes
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy")
 _sum_in_any_order = njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
@@ -257,6 +257,88 @@ def scaled(out, values, scale):
         out[i] = _narrow(values[i] * scale, out[i])
         most = _greater(most, values[i])
     return most
+
+
+# -- products of matrices
+
+_TILE = 4  # rows of a line, whose sums the registers hold
+_LANES = 16  # values of a register of 512 bits; where there are none of these, two or four serve
+_VECTOR = ir.VectorType(_FLOAT, _LANES)
+_FUSED_VECTORS = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+_FIRST_OF_ALL = ir.Constant(ir.VectorType(_INT, _LANES), [0] * _LANES)
+
+
+@intrinsic
+def _write_tile(context, out, up, panel, rank):
+    """Write up [_TILE, rank] @ panel [rank, LINE] over out [_TILE, LINE]: addresses of float32."""
+
+    def build(own, builder, signature, given):
+        out, up, panel, rank = given
+        fused = get_or_insert_function(builder.module, _FUSED_VECTORS, f"llvm.fma.v{_LANES}f32")
+        none = ir.Constant(_VECTOR, ir.Undefined)
+        sums = {
+            (i, j): alloca_once_value(builder, ir.Constant(_VECTOR, [0.0] * _LANES))
+            for i in range(_TILE)
+            for j in range(0, LINE, _LANES)
+        }
+
+        def place(start, index, kind):
+            at = builder.add(start, builder.mul(index, _LONG(_FLOAT_SIZE)))
+            return builder.inttoptr(at, kind.as_pointer())
+
+        for total in sums.values():
+            builder.store(ir.Constant(_VECTOR, [0.0] * _LANES), total)
+        with for_range(builder, rank) as loop:
+            line = builder.mul(loop.index, _LONG(LINE))
+            parts = {j: place(panel, builder.add(line, _LONG(j)), _VECTOR) for j in range(0, LINE, _LANES)}
+            parts = {j: builder.load(part, align=_FLOAT_SIZE) for j, part in parts.items()}
+            for i in range(_TILE):
+                value = builder.load(place(up, builder.add(builder.mul(rank, _LONG(i)), loop.index), _FLOAT))
+                value = builder.insert_element(none, value, _INT(0))
+                value = builder.shuffle_vector(value, none, _FIRST_OF_ALL)
+                for j, part in parts.items():
+                    builder.store(builder.call(fused, [value, part, builder.load(sums[i, j])]), sums[i, j])
+        for (i, j), total in sums.items():
+            builder.store(builder.load(total), place(out, _LONG(LINE * i + j), _VECTOR), align=_FLOAT_SIZE)
+        return own.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64, types.int64), build
+
+
+@_compiled
+def product(out, up, down, scale):
+    """Write up [rows, rank] @ down [rank, columns] times `scale` over `out`; return what `scaled` does."""
+    rows, rank = up.shape
+    panels, padded = _in_panels(down), np.zeros((-(-rows // _TILE) * _TILE, rank), np.float32)
+    padded[:rows] = up
+    made, most = np.empty((_TILE, LINE), np.float32), np.int32(0)
+    for start in range(0, rows, IN_CACHE // 16):
+        for column in range(0, down.shape[1], LINE):
+            panel = panels[column // LINE]
+            for row in range(start, min(start + IN_CACHE // 16, rows), _TILE):
+                _write_tile(made.ctypes.data, padded[row:].ctypes.data, panel.ctypes.data, rank)
+                for i in range(min(_TILE, rows - row)):
+                    into, values = out[row + i, column : column + LINE], made[i]
+                    if into.size == LINE:
+                        for j in range(LINE):
+                            into[j] = _narrow(values[j] * scale, into[j])
+                            most = _greater(most, values[j])
+                    else:
+                        for j in range(into.size):
+                            into[j] = _narrow(values[j] * scale, into[j])
+                            most = _greater(most, values[j])
+    return most
+
+
+@_compiled
+def _in_panels(down):
+    """Return the columns in panels of a line each, zeros behind the last one."""
+    rank, columns = down.shape
+    panels = np.zeros((-(-columns // LINE), rank, LINE), np.float32)
+    for k in range(rank):
+        for i in range(columns):
+            panels[i // LINE, k, i % LINE] = down[k, i]
+    return panels
 
 
 # -- dot products

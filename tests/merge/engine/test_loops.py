@@ -1,5 +1,6 @@
 """Compiled loops give what torch gives, bit for bit; only sums of products are exacter."""
 
+import math
 from functools import partial
 
 import pytest
@@ -7,11 +8,13 @@ import torch
 
 from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.merge.engine import compiled
+from gridsearch.merge.engine.changes import LowRank, _writer_of_scaled, change_to_keep
 from gridsearch.merge.engine.collapse import Node
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.formulas.pieces import add_train_difference, ties
 from gridsearch.merge.engine.formulas.products import products
-from gridsearch.merge.engine.linear import MadeHere, blend, new_buffer, writer_of_scaled
+from gridsearch.merge.engine.kept import Kept
+from gridsearch.merge.engine.linear import MadeHere, blend, new_buffer
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.sources import LoadedSource
 
@@ -94,7 +97,7 @@ def test_what_is_not_finite_stays_so():
     b[5], c[7] = float("nan"), float("inf")
     change = ties(a, b, c, k=1.0, vote="magnitude", combine="mean")(WHOLE)
     assert change.isfinite().logical_not().nonzero().flatten().tolist() == [5, 7]
-    assert torch.isnan(torch.tensor(writer_of_scaled(torch.empty(SIZE).half())(WHOLE, change, 2.0)))
+    assert torch.isnan(torch.tensor(_writer_of_scaled(torch.empty(SIZE).half())(WHOLE, change, 2.0)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -103,7 +106,7 @@ def test_a_change_is_kept(dtype, monkeypatch):
 
     def kept():
         out = torch.empty(SIZE, dtype=dtype)
-        highest = writer_of_scaled(out)(WHOLE, values, 2.0**-3)
+        highest = _writer_of_scaled(out)(WHOLE, values, 2.0**-3)
         return torch.cat([out.float(), torch.tensor([highest])])
 
     assert_alike(kept, monkeypatch)
@@ -112,7 +115,7 @@ def test_a_change_is_kept(dtype, monkeypatch):
 
 def test_a_change_is_kept_in_float64_too():
     values, out = models(torch.float32, 1)[0], torch.empty(SIZE, dtype=torch.float64)
-    assert writer_of_scaled(out)(WHOLE, values, 0.5) == values.abs().max()
+    assert _writer_of_scaled(out)(WHOLE, values, 0.5) == values.abs().max()
     assert torch.equal(out, values.double() / 2)
 
 
@@ -156,3 +159,27 @@ def test_keys_that_are_merged_together_are_merged_as_alone(dtype):
     for key in names:
         alone = evaluate(terms[key[:-2]], key, sources, dtype, new_buffer())
         assert torch.equal(parts[key][0].view.view(torch.uint8), alone.view(torch.uint8)), key
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "columns", "rank"), [(640, 640, 32), (513, 600, 5), (1030, 333, 70)])
+def test_a_product_is_kept_as_that_of_float64(dtype, rows, columns, rank):
+    generator = torch.Generator().manual_seed(0)
+    up, down = (torch.randn(shape, generator=generator) for shape in ((rows, rank), (rank, columns)))
+    exact = up.double() @ down.double()
+    made = change_to_keep((rows, columns), LowRank(up, down), dtype, torch.device("cpu"), Kept())
+    assert made.greatest == pytest.approx(made.scale * exact.abs().max().item(), rel=1e-6)
+    error = (made.tensor.double() / made.scale - exact).abs()
+    by_sums = rank * 2.0**-24 * (up.double().abs() @ down.double().abs())
+    assert (error <= (exact.abs() + by_sums) * torch.finfo(dtype).eps / 2 + by_sums).all()
+
+
+def test_a_product_whose_first_rows_are_small_is_scaled_by_all():
+    up, down = torch.ones(1000, 2), torch.ones(2, 300)
+    up[700] = 2.0**20
+    made = change_to_keep((1000, 300), LowRank(up, down), torch.float16, torch.device("cpu"), Kept())
+    assert made.tensor[700].float().div(made.scale).eq(2.0**21).all()
+    assert made.tensor[0].float().div(made.scale).eq(2).all()
+    up[800] = float("nan")
+    made = change_to_keep((1000, 300), LowRank(up, down), torch.float16, torch.device("cpu"), Kept())
+    assert math.isnan(made.greatest)
