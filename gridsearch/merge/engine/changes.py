@@ -18,7 +18,7 @@ from gridsearch.merge.engine.shelf import Change
 
 MOST_HALF = torch.finfo(torch.float16).max
 HEADROOM = 2**6  # by how much other pieces of a change may be greater than the first
-FIRST_ROWS = 64  # of a product, that tell how great it is
+FIRST_ROWS = 8  # of a product, that tell how great it is
 
 
 @dataclass(frozen=True)
