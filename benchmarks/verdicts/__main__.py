@@ -17,7 +17,7 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from math import nan
 from pathlib import Path
 
@@ -25,16 +25,14 @@ import numpy as np
 
 from benchmarks.scores import auc
 from benchmarks.verdicts.corpus import Entry, kept_pictures
-from benchmarks.verdicts.fit import SOUND, Example, fitted, write_gate
+from benchmarks.verdicts.fit import SOUND, Example, band_beside, fitted, pale, with_references, write_gate
 from gridsearch.score import gate as gates
-from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import METRICS, Metrics
 from gridsearch.score.score import Score, score_of
 
 TABLE = Path(gates.__file__).with_name(gates.TABLE)
 FOLDS = 3
-FAINT, LIT = 18.0, 100.0  # levels of contrast, and of the lightest parts' luma
 Judged = list[tuple[Example, Score]]
 
 
@@ -51,7 +49,7 @@ def main() -> None:
     if asked.measure or not measured.exists():
         kept = kept_pictures(folder, asked.art, visiting=asked.visitors)
         measured.write_text(json.dumps([[asdict(e), asdict(measure(p))] for e, p in kept]))
-    examples = [e for e in _read(measured) if _unknown(e.entry) or not _pale(e)]
+    examples = [e for e in _read(measured) if _unknown(e.entry) or not pale(e)]
     examples += with_references(examples)
     if asked.fit and not asked.visitors:
         known = [e for e in examples if not _unknown(e.entry)]
@@ -60,7 +58,7 @@ def main() -> None:
         gates.gate.cache_clear()
     for title, has in (("without a reference", False), ("with a reference", True)):
         chosen = [e for e in examples if _unknown(e.entry) and (e.reference is not None) == has]
-        judged = [(e, score_of(e.metrics, _band(e))) for e in chosen]
+        judged = [(e, score_of(e.metrics, band_beside(e))) for e in chosen]
         who = "visitors" if asked.visitors else "newcomers"
         _show(f"{who}, {title}, by style", judged, lambda e: e.entry.style)
         _show(f"{who}, {title}, by damage", judged, lambda e: e.entry.kind)
@@ -74,35 +72,6 @@ def _read(path: Path) -> list[Example]:
 def _unknown(entry: Entry) -> bool:
     """Return whether the gate was not fitted to it."""
     return entry.newcomer or entry.visitor
-
-
-def _pale(example: Example) -> bool:
-    """Return whether a sound picture looks like a ghost, which the gate is not to learn to pass."""
-    return example.way == SOUND and example.metrics.contrast < FAINT and example.metrics.brightest > LIT
-
-
-def with_references(examples: Sequence[Example]) -> list[Example]:
-    """The pictures again, each beside a sound one: of its style, itself before it broke, or any.
-
-    Another model draws another picture of the same prompt, at times in another style. Newcomers are
-    beside newcomers alone.
-    """
-    rng = np.random.default_rng(0)
-    sound = [e for e in examples if e.way == SOUND]
-    found = []
-    for example in examples:
-        name = example.entry.name.split("|")[0]
-        near = [s for s in sound if s.entry.newcomer == example.entry.newcomer and s.entry.name != name]
-        alike = [s for s in near if s.entry.style == example.entry.style]
-        itself = [s for s in sound if s.entry.name == name and example.way != SOUND]
-        kind = rng.random()
-        pool = itself if kind < 0.3 and itself else near if kind > 0.7 or not alike else alike
-        found.append(replace(example, reference=pool[rng.integers(len(pool))].metrics))
-    return found
-
-
-def _band(example: Example) -> Band:
-    return POPULATION if example.reference is None else band_of([example.reference], example.reference)
 
 
 def show_left_out(examples: Sequence[Example]) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.verdicts.breaking import WRECKED
 from benchmarks.verdicts.corpus import Entry
+from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.gate import TRAIT_SCALES, Gate, Judge, Trait, Tree, Way, bent, distances, value_of
 from gridsearch.score.metrics import Metrics
 
@@ -96,6 +97,7 @@ MISSING = {
 }  # where undefined: no edges, nothing flat, one tone
 SOUND = "ok"
 BURNS = 2.0  # the weight of a burnt picture: few are drawn, for many styles are as hard and garish
+FAINT, LIT = 18.0, 100.0  # levels of contrast, and of the lightest parts' luma
 STRICTNESS = 0.03  # of the ridge penalty: scikit-learn's C
 BOOSTING: dict[str, Any] = {
     "max_iter": 300,
@@ -119,7 +121,39 @@ class Example:
 
     @property
     def way(self) -> str:
-        return WRECKED[self.entry.kind][0].replace("blank", "ghost") if self.entry.kind else SOUND
+        """How it broke; of a damage that is no longer drawn, only that it did."""
+        kind = self.entry.kind
+        return WRECKED.get(kind, ("broken",))[0].replace("blank", "ghost") if kind else SOUND
+
+
+def pale(example: Example) -> bool:
+    """Return whether a sound picture looks like a ghost, which the gate is not to learn to pass."""
+    return example.way == SOUND and example.metrics.contrast < FAINT and example.metrics.brightest > LIT
+
+
+def with_references(examples: Sequence[Example]) -> list[Example]:
+    """The pictures again, each beside a sound one: of its style, itself before it broke, or any.
+
+    Another model draws another picture of the same prompt, at times in another style. Newcomers are
+    beside newcomers alone.
+    """
+    rng = np.random.default_rng(0)
+    sound = [e for e in examples if e.way == SOUND]
+    found = []
+    for example in examples:
+        name = example.entry.name.split("|")[0]
+        near = [s for s in sound if s.entry.newcomer == example.entry.newcomer and s.entry.name != name]
+        alike = [s for s in near if s.entry.style == example.entry.style]
+        itself = [s for s in sound if s.entry.name == name and example.way != SOUND]
+        kind = rng.random()
+        pool = itself if kind < 0.3 and itself else near if kind > 0.7 or not alike else alike
+        found.append(replace(example, reference=pool[rng.integers(len(pool))].metrics))
+    return found
+
+
+def band_beside(example: Example) -> Band:
+    """Return the band that its reference sets."""
+    return POPULATION if example.reference is None else band_of([example.reference], example.reference)
 
 
 def traits_of(sound: Sequence[Metrics]) -> dict[str, Trait]:
@@ -153,7 +187,7 @@ def _judge(examples: Sequence[Example], traits: dict[str, Trait], named: bool) -
     labels = np.array([example.way for example in examples])
     broken = labels != SOUND
     boosted = HistGradientBoostingClassifier(**BOOSTING)
-    boosted.fit(rows, broken, sample_weight=_weights(examples, broken))
+    boosted.fit(rows, broken, sample_weight=weights_of([e.entry.style for e in examples], labels))
     start = float(boosted._baseline_prediction.item())
     trees = [start, *(_tree(stage[0].nodes, 0) for stage in boosted._predictors)]
     return Judge(_ways(rows[broken], labels[broken]) if named else {}, trees)
@@ -168,14 +202,12 @@ def _ways(rows: np.ndarray, labels: np.ndarray) -> dict[str, Way]:
     }
 
 
-def _weights(examples: Sequence[Example], broken: np.ndarray) -> np.ndarray:
+def weights_of(styles: Sequence[str], ways: np.ndarray) -> np.ndarray:
     """As much for the sound ones as for the broken ones, and for a style by the root of its pictures."""
-    weights = np.array([BURNS if example.way == "burnt" else 1.0 for example in examples])
-    for group in (broken, ~broken):
-        styles = Counter(e.entry.style for e, one in zip(examples, group, strict=True) if one)
-        weights[group] *= [
-            styles[e.entry.style] ** -0.5 for e, one in zip(examples, group, strict=True) if one
-        ]
+    weights = np.where(ways == "burnt", BURNS, 1.0)
+    for group in (ways != SOUND, ways == SOUND):
+        counts = Counter(style for style, one in zip(styles, group, strict=True) if one)
+        weights[group] *= [counts[style] ** -0.5 for style, one in zip(styles, group, strict=True) if one]
         weights[group] /= weights[group].mean() * group.mean()
     return weights
 

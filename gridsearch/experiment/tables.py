@@ -130,6 +130,7 @@ class Scoring(Table):
     references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
     thresholds: ThresholdTable = ThresholdTable()
     scorer: tuple[ScorerTable, ...] = ()
+    second_look: bool = False  # whether a pretrained network judges beside the gate
     features: FilePath | None = None  # the folder of a backbone, by which images are compared with references
     content: Annotated[Content | None, BeforeValidator(_as_table)] = None
     taste: Annotated[TasteTable | None, BeforeValidator(_as_taste)] = None

@@ -11,9 +11,9 @@ from gridsearch.base.pictures import PICTURE_SUFFIXES
 from gridsearch.base.words import one_line
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.grid_names import PREFIX, is_batch_grid, is_grid, is_of_xyz_script, told_cell
-from gridsearch.score.measure import PictureFile, measure, read_picture_file
+from gridsearch.score.measure import Measuring, PictureFile, measure, read_picture_file
 from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
-from gridsearch.score.score import score, score_row
+from gridsearch.score.score import score_of, score_row
 from gridsearch.score.verdict import OK, verdict_of
 from gridsearch.score.xyz_grid import Cell, cut_batch_grid, cut_grid
 
@@ -49,8 +49,8 @@ def _is_picture(file: Path, folder: Path) -> bool:
     return file.suffix.lower() in PICTURE_SUFFIXES and not hidden and file.is_file()
 
 
-def read_reference(text: str | None) -> ReferenceChoice:
-    """Read what `--reference` names: a column number, or a picture.
+def read_reference(text: str | None, measured: Measuring = measure) -> ReferenceChoice:
+    """Read what `--reference` names: a column number, or a picture, which is measured.
 
     Raises:
         BadInput: the picture cannot be read, or is a grid.
@@ -66,11 +66,14 @@ def read_reference(text: str | None) -> ReferenceChoice:
             where=text,
             fix="Name one picture, or the number of a column of the grid that is scored.",
         )
-    return measure(picture.rgb)
+    return measured(picture.rgb)
 
 
 def score_files(
-    files: Sequence[Path], reference: ReferenceChoice, counting: Callable[[int], Callable[[], None]]
+    files: Sequence[Path],
+    reference: ReferenceChoice,
+    counting: Callable[[int], Callable[[], None]],
+    measured: Measuring = measure,
 ) -> ScoredFiles:
     """Score pictures and grids: a row per picture or cell, and a row for each file that cannot be read.
 
@@ -78,6 +81,7 @@ def score_files(
         reference: what healthy looks like. A column number refers to the grid itself: each row's cell in that
             column is the row's own reference, beside those of the other rows.
         counting: called with the number of files; returns a function to call after each.
+        measured: takes the metrics of a picture.
     Raises:
         BadInput: the only file cannot be read.
     """
@@ -85,7 +89,7 @@ def score_files(
     rows, notes = [], _doubt("the reference", reference) if isinstance(reference, Metrics) else []
     for file in files:
         try:
-            found, doubts = _score_file(file, reference)
+            found, doubts = _score_file(file, reference, measured)
         except BadInput as error:
             if len(files) == 1:
                 raise
@@ -98,7 +102,7 @@ def score_files(
     return ScoredFiles(table.astype(dict.fromkeys(PLACE, "Int64")), tuple(notes))
 
 
-def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], list[str]]:
+def _score_file(file: Path, reference: ReferenceChoice, measured: Measuring) -> tuple[list[dict], list[str]]:
     """Return the rows of one file, and notes on its references."""
     if file.is_dir():
         kinds = ", ".join(PICTURE_SUFFIXES)
@@ -111,16 +115,16 @@ def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], lis
         if isinstance(reference, int):
             what = f"This is not a grid, so it has no column {reference}."
             raise BadInput(what, where=file, fix="Name a picture as --reference.")
-        return [score_row(score(picture.rgb, band))], notes
+        return [score_row(score_of(measured(picture.rgb), band))], notes
     last = max(cell.column for cell in cells)
     if isinstance(reference, int) and reference > last:
         fix = f"Its columns are 0 to {last}."
         raise BadInput(f"This grid has no column {reference}.", where=file, fix=fix)
-    own = {(cell.z, cell.row): measure(cell.rgb) for cell in cells if cell.column == reference}
+    own = {(cell.z, cell.row): measured(cell.rgb) for cell in cells if cell.column == reference}
     bands = {place: band_of(list(own.values()), metrics) for place, metrics in own.items()}
     rows = [
         {"z": cell.z, "row": cell.row, "column": cell.column}
-        | score_row(score(cell.rgb, bands.get((cell.z, cell.row), band)))
+        | score_row(score_of(measured(cell.rgb), bands.get((cell.z, cell.row), band)))
         for cell in cells
     ]
     for (z, row), metrics in own.items():

@@ -26,6 +26,7 @@ TABLE = "gate.json"
 MOST_SPREADS = 6.0  # spreads; what lies farther counts as so far
 LEAST_LEVELS = 0.1  # added to both sides of a ratio
 LEAST_SHAPES = 0.28  # share of contrast; sound pictures of all styles have more
+SECOND_LOOK, SUREST = 0.7, 8.0  # the weight of the second look beside the gate, and the most either says
 LEAST_GATED_SIDE = 160.0  # pixels of a working copy: details of smaller pictures are not those of these
 TRAIT_SCALES: dict[str, tuple[Callable[[float, float], float], Callable[[float, float], float]]] = {
     "log": (lambda x, offset: log(max(x, 0.0) + offset), lambda y, offset: exp(y) - offset),
@@ -96,6 +97,7 @@ class Suspicion:
     beyond: float  # the logit of being broken: above 0 that is likelier than being sound
     way: str  # the likeliest way to break
     distances: Mapping[str, float]  # trait -> from sound pictures, or from the reference; in spreads
+    second: float = 0.0  # what of the logit is from the second look
 
     @property
     def beyond_clipping(self) -> float:
@@ -126,16 +128,32 @@ def evidence(metrics: Metrics, reference: Metrics | None, table: Gate | None = N
     own = distances(table.traits, metrics, None)
     alone = broken_logit(table.alone, own)
     if reference is None or isnan(reference.shapes):
-        return _evidence(alone, table, _way(table.alone, own), own, metrics)
+        return _evidence(alone, table, _way(table.alone, own), own, metrics, None)
     both = distances(table.traits, metrics, reference)
     shared = max(broken_logit(table.alone, distances(table.traits, reference, None)), 0.0)
     mean = (alone - shared + broken_logit(table.referred, both)) / 2
-    return _evidence(mean, table, _way(table.referred, both), both[len(own) :], metrics)
+    return _evidence(mean, table, _way(table.referred, both), both[len(own) :], metrics, reference)
 
 
-def _evidence(beyond: float, table: Gate, way: str, apart: Sequence[float], metrics: Metrics) -> Suspicion:
+def _evidence(
+    beyond: float,
+    table: Gate,
+    way: str,
+    apart: Sequence[float],
+    metrics: Metrics,
+    reference: Metrics | None,
+) -> Suspicion:
     way = "shards" if way == "burnt" and metrics.shapes < LEAST_SHAPES else way  # that is more than burnt
-    return Suspicion(beyond, way, dict(zip(table.traits, apart, strict=True)))
+    seen = dict(zip(table.traits, apart, strict=True))
+    if isnan(metrics.second_look):
+        return Suspicion(beyond, way, seen)
+    shared = reference.second_look if reference and not isnan(reference.second_look) else 0.0
+    second = SECOND_LOOK * (_sure(metrics.second_look) - max(_sure(shared), 0.0))
+    return Suspicion(_sure(beyond) + second, way, seen, second)
+
+
+def _sure(logit: float) -> float:
+    return max(-SUREST, min(SUREST, logit))
 
 
 def distances(traits: Mapping[str, Trait], metrics: Metrics, reference: Metrics | None) -> list[float]:

@@ -5,6 +5,7 @@ first, so its edge widths read half of what they are at native size, and so does
 """
 
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
@@ -30,6 +31,8 @@ TEXTURED = 4.0  # a block whose luma varies by more than this many levels holds 
 RANGE_OF_NOISE, SLOPE_OF_NOISE = 2.4, 5.0
 LEAST_RANGE, LEAST_SLOPE = 0.5, 0.45
 EDGE_RANGE = 12.0  # a window whose luma spans fewer levels holds no edge to measure
+
+Measuring = Callable[[np.ndarray], Metrics]  # of a picture, uint8 (H, W, 3)
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,13 @@ class Metrics:
         "details of 8 px of colour in the quietest tenth of the blocks", "8-bit levels"
     )
 
+    second_look: float = field(
+        default=nan,
+        metadata={
+            "metric": Metric("what the second look, where it is asked, says of its odds to be broken", "ln")
+        },
+    )
+
     @property
     def loudness(self) -> float:
         """The product of what a burn raises: clipping off flat white and black, colour and contrast.

@@ -1,6 +1,6 @@
 """The reasons of verdicts, in words: the trait that is farthest from sound pictures, and its value."""
 
-from math import isnan
+from math import exp, isnan
 
 from gridsearch.score.band import Band
 from gridsearch.score.gate import Suspicion, gate
@@ -40,7 +40,12 @@ ADJECTIVES = {"ghost": "pale or soft", "burnt": "burnt", "noise": "noisy", "shar
 
 
 def reason_of(found: Suspicion, metrics: Metrics, band: Band) -> str:
-    """Return the clause on the trait that is farthest off, in the way that the picture broke."""
+    """Return the clause on the trait that is farthest off, in the way that the picture broke.
+
+    Where the gate alone would pass it, the clause says that the second look decides.
+    """
+    if found.beyond <= found.second:
+        return f"the second look decides: with it the odds are {exp(found.beyond):.1f} to 1 that it is broken"
     far = {name: side * found.distances[name] for name, side, _ in CLAUSES[found.way]}
     name, _, clause = max(CLAUSES[found.way], key=lambda one: far[one[0]])
     if far[name] < NOTABLE:

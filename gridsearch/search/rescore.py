@@ -16,7 +16,7 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.render.pictures import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
-from gridsearch.score.measure import measure, read_image
+from gridsearch.score.measure import read_image
 from gridsearch.search.cases import order_of
 from gridsearch.search.rescored import with_rows
 from gridsearch.search.taste import learned
@@ -79,7 +79,7 @@ def _rescore_locked(
         if row["file"] not in small | gone:
             pixels = read_image(picture_of(folder, row["file"]))
             again = with_values(row, standard, pixels, cases[case_of(row)])
-            again = scored_row(standard, again, measure(pixels))[0]
+            again = scored_row(standard, again, standard.measured(pixels))[0]
         advance()
         return again
 

@@ -45,6 +45,12 @@ def score_command(
             help="For a results folder: use the score settings of this file from now on. Default: as before.",
         ),
     ] = None,
+    second_look: Annotated[
+        bool,
+        typer.Option(
+            "--second-look", help="For images: let a pretrained network judge too, if it is installed."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a run's stored images again, or score any images. Renders nothing.
@@ -59,8 +65,11 @@ def score_command(
         if experiment:
             fix = "Name a single results folder, or leave out --experiment."
             raise BadInput("--experiment only applies to a results folder.", where=paths[0], fix=fix)
-        _score_files(paths, reference, csv, as_json)
+        _score_files(paths, reference, csv, second_look, as_json)
         return
+    if second_look:
+        fix = "Set `second_look = true` in the [score] of a file, and name it as --experiment."
+        raise BadInput("--second-look only applies to images.", where=paths[0], fix=fix)
     if reference or csv:
         what, fix = "A results folder has its own references and tables.", "Leave out --reference and --csv."
         raise BadInput(what, where=paths[0], fix=fix)
@@ -73,11 +82,14 @@ def score_command(
     write_and_show_results(paths[0], as_json, notes)
 
 
-def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_json: bool) -> None:
+def _score_files(
+    paths: list[Path], reference: str | None, csv: Path | None, second_look: bool, as_json: bool
+) -> None:
     from gridsearch.base.files import write_atomic
     from gridsearch.report.csv import to_csv
     from gridsearch.results.store import has_study, require_study
     from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
+    from gridsearch.score.second_look import measure_by
 
     if folder := next(filter(has_study, paths), None):
         fix = f"Name it alone, or score its images: {folder / 'images'}."
@@ -85,8 +97,9 @@ def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_
     files = files_of(paths)
     if files == paths and len(paths) == 1 and paths[0].is_dir():
         require_study(paths[0])  # a folder without images: perhaps a results folder was meant
+    measured = measure_by(second_look)
     with terminal.ProgressBar(shown=not as_json) as progress:
-        scored = score_files(files, read_reference(reference), progress.counting)
+        scored = score_files(files, read_reference(reference, measured), progress.counting, measured)
     if csv:
         write_atomic(csv, to_csv(scored.table))
     bad = int((scored.table["verdict"] == UNSCORED).sum())

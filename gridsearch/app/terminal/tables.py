@@ -138,6 +138,8 @@ def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
     if content := experiment.score.content:
         judges, levels = ", ".join(experiment.reference_models()), ", ".join(map(str, content.levels))
         yield "content", f"judged by {judges} at timesteps {levels}; weight {content.weight:g}"
+    if experiment.score.second_look:
+        yield "second look", "by EfficientNet-Lite0, beside the gate"
     if experiment.score.features:
         yield "features", str(experiment.score.features)
 

@@ -16,7 +16,7 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.results.columns import CONTENT, FEATURES, RESERVED
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.band import Band, band_of
-from gridsearch.score.measure import measure, read_image
+from gridsearch.score.measure import Measuring, measure, read_image
 from gridsearch.score.metrics import METRICS, Metrics
 from gridsearch.score.score import NEVER_FINITE, Score, number, score_of, score_row
 from gridsearch.score.scorers.plugins import (
@@ -28,6 +28,7 @@ from gridsearch.score.scorers.plugins import (
     open_scorers,
     scorer_values,
 )
+from gridsearch.score.second_look import measure_by
 from gridsearch.score.sets import backbone_key, packed
 from gridsearch.score.verdict import USUAL_THRESHOLDS, Thresholds, Verdict, usable_reference
 from gridsearch.search.trial.tasting import Tasting, tasted, tasting_of, with_worths
@@ -38,6 +39,7 @@ class Standard:
     """The standard by which images are scored."""
 
     thresholds: Thresholds = USUAL_THRESHOLDS  # of the gates
+    measured: Measuring = measure
     scorers: Sequence[Scorer] = ()
     content: Weighed | None = None  # what the parents find of the prompt, where they are asked
     features: Callable[[np.ndarray], np.ndarray] | None = None  # of a picture, where a backbone is given
@@ -58,14 +60,16 @@ def open_standard(scoring: Scoring) -> Standard:
     """Open the scorers of an experiment; the standard has no bands before there are references.
 
     Raises:
-        BadInput: a scorer is not installed, or does not work with its options.
+        BadInput: a scorer is not installed, or does not work with its options; or the network of the second
+            look is not.
     """
     gates = Thresholds(**scoring.thresholds.model_dump(exclude_none=True))
     scorers, features = open_scorers(scoring.scorer, RESERVED), _features(scoring.features)
     key = backbone_key(scoring.features) if scoring.features else ""
     asked = scoring.content
     content = Weighed(CONTENT, asked.weight, "higher") if asked else None
-    return Standard(gates, scorers, content, features, backbone=key)
+    measured = measure_by(scoring.second_look)
+    return Standard(gates, measured, scorers, content, features, backbone=key)
 
 
 def with_taste(by: Standard, scoring: Scoring, stored: Mapping | None) -> Standard:
@@ -132,7 +136,7 @@ def scored_references(
     """
     pictures = [read_image(picture_of(folder, row["file"])) for row in rows]
     measured = [
-        with_values(row | asdict(measure(picture)), by, picture, cases[case_of(row)])
+        with_values(row | asdict(by.measured(picture)), by, picture, cases[case_of(row)])
         for row, picture in zip(rows, pictures, strict=True)
     ]
     standard = standard_of([row for row in measured if row["model"] in set(models)], [*cases], by)

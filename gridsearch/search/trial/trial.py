@@ -16,7 +16,6 @@ from gridsearch.merge.engine.collapse import lent_text, recipe_text
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import Rendered
-from gridsearch.score.measure import measure
 from gridsearch.score.score import Score
 from gridsearch.search.trial.content import Judged, drawn_and_judged
 from gridsearch.search.trial.outcome import Batch
@@ -77,7 +76,7 @@ def run_trial(
             row = with_values(row, setup.standard, drawn.pixels, drawn.case, content)
             seconds += time.perf_counter() - began
         began = time.perf_counter()
-        row, score = scored_row(setup.standard, row, measure(drawn.pixels))
+        row, score = scored_row(setup.standard, row, setup.standard.measured(drawn.pixels))
         seconds += time.perf_counter() - began
         return FinishedImage(drawn, row | {"weights": weights.result()}, score, seconds)
 
