@@ -27,6 +27,8 @@ MOST_SPREADS = 6.0  # spreads; what lies farther counts as so far
 LEAST_LEVELS = 0.1  # added to both sides of a ratio
 LEAST_SHAPES = 0.28  # share of contrast; sound pictures of all styles have more
 SECOND_LOOK, SUREST = 0.7, 8.0  # the weight of the second look beside the gate, and the most either says
+# Ways to break of which a second look acquits nothing: photographs of any exposure show the same things.
+OF_TONES = ("burnt", "ghost")
 LEAST_GATED_SIDE = 160.0  # pixels of a working copy: details of smaller pictures are not those of these
 TRAIT_SCALES: dict[str, tuple[Callable[[float, float], float], Callable[[float, float], float]]] = {
     "log": (lambda x, offset: log(max(x, 0.0) + offset), lambda y, offset: exp(y) - offset),
@@ -149,6 +151,8 @@ def _evidence(
         return Suspicion(beyond, way, seen)
     shared = reference.second_look if reference and not isnan(reference.second_look) else 0.0
     second = SECOND_LOOK * (_sure(metrics.second_look) - max(_sure(shared), 0.0))
+    if way in OF_TONES and beyond > 0:
+        second = max(second, 0.0)
     return Suspicion(_sure(beyond) + second, way, seen, second)
 
 

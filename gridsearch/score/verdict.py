@@ -57,7 +57,7 @@ LOUD = ((0.8, 0.9), (0.0, 1.4))
 COLOURED, VIVID = 32.0, 60.0  # colourfulness
 CHARRED = 0.35  # share of channel values that are clipped amid detail
 PALE, PALE_AND_SOFT = 0.54, 0.65  # of the typical contrast
-UNSURE = 3.0  # these two rules decide only where the gate's logit is at most so far below 0
+UNSURE = 3.0  # these two rules decide only where the gate's own logit is at most so far below 0
 SOFT = 2.1  # of the largest healthy blur
 OTHER_LIGHT = 35.0  # levels of mean luma
 RESTLESS = 1.5  # levels of coloured detail of 4 px in the quietest tenth of the blocks
@@ -79,7 +79,7 @@ def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRE
     empty = next(_empty(metrics, band, thresholds), OK)
     if empty != OK and (found.beyond > 0 or "blank" in ruled or metrics.contrast < FAINTEST):
         return empty
-    doubtful: tuple[Rule, ...] = (_garish, _grey) if found.beyond > -UNSURE else ()
+    doubtful: tuple[Rule, ...] = (_garish, _grey) if found.beyond - found.second > -UNSURE else ()
     rules = (*doubtful, *(rule for name in sorted(ruled) for rule in RULES.get(name, ())))
     verdict = next(chain.from_iterable(rule(metrics, band, thresholds) for rule in rules), OK)
     if verdict == OK and found.beyond > 0 and WAYS[found.way] not in ruled:

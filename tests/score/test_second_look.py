@@ -22,6 +22,14 @@ from gridsearch.search.trial.standard import open_standard
 from tests.helpers.pictures import scene, to_bytes
 
 
+def burnt(rgb):
+    return to_bytes((rgb.astype(np.float32) - 128) * 6 + 128)
+
+
+def snow(rgb):
+    return to_bytes(rgb + np.random.default_rng(0).normal(0, 25, rgb.shape).astype(np.float32))
+
+
 @pytest.fixture(scope="module")
 def metrics():
     return measure(scene(256, 300))
@@ -47,6 +55,14 @@ def test_the_reason_says_that_it_decides(metrics):
     assert (
         verdict.reason == f"the second look decides: with it the odds are {odds:.1f} to 1 that it is broken"
     )
+
+
+@pytest.mark.parametrize(("change", "name", "acquitted"), [(burnt, "burnt", False), (snow, "noise", True)])
+def test_it_acquits_no_tones(change, name, acquitted):
+    broken = measure(change(scene(256, 300)))
+    assert verdict_of(broken, POPULATION).name == name
+    looked = verdict_of(replace(broken, second_look=-20.0), POPULATION)
+    assert looked.name == ("ok" if acquitted else name)
 
 
 def test_a_head_is_a_clipped_sum():
