@@ -143,10 +143,7 @@ def _written(live: Live, terms: Terms, work: Work, later: Backlog | None = None)
     found = summands(terms, work)
     weights = [one.weight for one in found.values()]
     for part in live.parts[work.key]:
-        is_whole = part.rows == slice(None)
-        rows = [
-            one.tensor if is_whole or not one.tensor.ndim else one.tensor[part.rows] for one in found.values()
-        ]
+        rows = [_rows(one.tensor, part.rows) for one in found.values()]
         view = merged_in(part.view, work.buffer.device)
         if view is part.view:
             blend_into(view, rows, weights, work.dtype, work.buffer, later)

@@ -15,7 +15,7 @@ import platform
 import numpy as np
 from llvmlite import binding, ir
 from numba import carray, njit, types
-from numba.core.cgutils import alloca_once_value, for_range, get_or_insert_function
+from numba.core.cgutils import alloca_once, for_range, get_or_insert_function
 from numba.extending import intrinsic
 
 if platform.machine() in ("x86_64", "AMD64") and not binding.get_host_cpu_features().get("f16c"):
@@ -262,6 +262,7 @@ def scaled(out, values, scale):
 # -- products of matrices
 
 _TILE = 4  # rows of a line, whose sums the registers hold
+_ROWS = 64  # whose factors stay in the first cache beside a panel
 _LANES = 16  # values of a register of 512 bits; where there are none of these, two or four serve
 _VECTOR = ir.VectorType(_FLOAT, _LANES)
 _FUSED_VECTORS = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
@@ -276,11 +277,7 @@ def _write_tile(context, out, up, panel, rank):
         out, up, panel, rank = given
         fused = get_or_insert_function(builder.module, _FUSED_VECTORS, f"llvm.fma.v{_LANES}f32")
         none = ir.Constant(_VECTOR, ir.Undefined)
-        sums = {
-            (i, j): alloca_once_value(builder, ir.Constant(_VECTOR, [0.0] * _LANES))
-            for i in range(_TILE)
-            for j in range(0, LINE, _LANES)
-        }
+        sums = {(i, j): alloca_once(builder, _VECTOR) for i in range(_TILE) for j in range(0, LINE, _LANES)}
 
         def place(start, index, kind):
             at = builder.add(start, builder.mul(index, _LONG(_FLOAT_SIZE)))
@@ -312,10 +309,10 @@ def product(out, up, down, scale):
     panels, padded = _in_panels(down), np.zeros((-(-rows // _TILE) * _TILE, rank), np.float32)
     padded[:rows] = up
     made, most = np.empty((_TILE, LINE), np.float32), np.int32(0)
-    for start in range(0, rows, IN_CACHE // 16):
+    for start in range(0, rows, _ROWS):
         for column in range(0, down.shape[1], LINE):
             panel = panels[column // LINE]
-            for row in range(start, min(start + IN_CACHE // 16, rows), _TILE):
+            for row in range(start, min(start + _ROWS, rows), _TILE):
                 _write_tile(made.ctypes.data, padded[row:].ctypes.data, panel.ctypes.data, rank)
                 for i in range(min(_TILE, rows - row)):
                     into, values = out[row + i, column : column + LINE], made[i]

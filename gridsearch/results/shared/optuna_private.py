@@ -200,9 +200,8 @@ def _no_collection() -> Iterator[None]:
 
 def _read_trials(session: Any, asked: Any) -> list[FrozenTrial]:
     """Return the trials that a condition on their table is true of, from one query of each table."""
-    connection = (
-        session.connection()
-    )  # for tables instead of objects: a query of a few rows takes half as long
+    # tables instead of objects: a query of a few rows takes half as long
+    connection = session.connection()
     heads = connection.execute(sqlalchemy.select(TrialModel.__table__).where(asked)).all()
     if not heads:
         return []

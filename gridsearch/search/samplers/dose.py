@@ -141,9 +141,8 @@ def possible_doses(seen: SeenTrials, told: Numbers | None = None) -> PossibleDos
         return PossibleDoses(seen.places @ usual, usual)
     order = np.argsort(seen.places[known].mean(1), kind="stable")
     at, there = seen.places[known].mean(1)[order], seen.dials[known][order]
-    dials, there = (
-        (seen.dials, there) if there[-1] >= there[0] else (-seen.dials, -there)
-    )  # in the other order
+    sign = 1 if there[-1] >= there[0] else -1  # of models in the other order
+    dials, there = sign * seen.dials, sign * there
     there = np.maximum.accumulate(there) + EQUAL * np.arange(len(there))
     inside = np.isfinite(dials) & (dials > there[0]) & (dials < there[-1])
     doses = np.where(seen.line, seen.places.mean(1), np.interp(np.nan_to_num(dials), there, at))

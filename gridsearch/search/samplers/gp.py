@@ -143,7 +143,7 @@ def seen_trials(trials: Sequence[tuple[FrozenTrial, float]], places: Numbers, st
 
 @dataclass(frozen=True)
 class Learnt:
-    """What the ended trials tell: the same for all proposals until another trial ends.
+    """The lessons of the ended trials: the same for all proposals until another trial ends.
 
     Attributes:
         seen: the trials, in the order of their ends.
