@@ -129,11 +129,22 @@ def note_place(folder: Path, place: StudyPlace) -> None:
 
 
 def require_database(path: Path) -> None:
-    """Check that a file begins as all of SQLite's do (https://www.sqlite.org/fileformat.html)."""
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
-            why = "It is not an SQLite database."
-            raise BadInput("The study is damaged.", where=path, why=why, fix="Delete it.")
+    """Check that a file is an SQLite database. SQLite alone opens it, and writes nothing.
+
+    A process that opens and closes the file by itself gives up every lock that it has on it. Another one then
+    takes itself for the last to leave, and removes the log that a run still writes to
+    (https://www.sqlite.org/howtocorrupt.html, on advisory locks).
+    """
+    place = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(place, uri=True)) as connection:
+            connection.execute("PRAGMA schema_version")
+            found = path.stat().st_size > 0  # SQLite takes nothing for an empty database
+    except sqlite3.DatabaseError as error:  # where it cannot be opened, the read that follows says so
+        found = getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB
+    if not found:
+        why = "It is not an SQLite database."
+        raise BadInput("The study is damaged.", where=path, why=why, fix="Delete it.")
 
 
 def require_own_log(path: Path) -> None:
@@ -190,12 +201,12 @@ def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBSt
             if old
             else "Update Optuna, or read the folder with the version that wrote it.",
         ) from None
-    if writable:
-        with storage.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
-        if shared:
-            _begin_with_write_lock(storage.engine)
     try:
+        if writable:
+            with storage.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
+            if shared:
+                _begin_with_write_lock(storage.engine)
         yield storage
     finally:
         storage.remove_session()

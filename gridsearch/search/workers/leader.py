@@ -96,11 +96,12 @@ def lead(
         taste_notes = renew_taste(out) if prepared.experiment.score.taste else []
         for note in taste_notes:
             listener.note(note)
-        with store.open_study(out, shared, listener.note) as study:
+        with store.open_study(out, shared, listener.note) as study, contextlib.ExitStack() as ending:
             # the workers are held to these
             store.save_facts(study, replace(store.load_facts(study), versions=prepared.facts.versions))
             queue.begin(study, pace)
             crew, order = crew_for(study), prepared.facts.order
+            ending.callback(crew.stop)  # even where the study cannot be told that the run is over
             leases, leads = Leases(queue.MISSED * pace, retries), lambda: held() and leading()
             leader = Leader(study, prepared.experiment, order, out, listener, crew, leases, leads, pace)
             leader.refused.update(queue.refusals(study))  # before this run
@@ -111,7 +112,6 @@ def lead(
             finally:
                 with contextlib.suppress(MustStop):  # a database that is lost tells nobody
                     queue.give_orders(study, over=why)
-                crew.stop()
         if prepared.experiment.score.taste:  # more may have been judged meanwhile
             for note in renew_taste(out):
                 if note not in taste_notes:

@@ -1,15 +1,20 @@
 """A study is read where nothing can be written, and by one that writes at a time."""
 
 import contextlib
+import gc
 import os
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy
+from optuna.storages._rdb.storage import _VersionManager
 from PIL import Image
 
 from gridsearch.base.errors import BadInput, Busy, RunFailed
@@ -58,6 +63,41 @@ def test_a_study_that_another_program_holds_is_not_called_damaged(tmp_path):
         with pytest.raises(BadInput, match="damaged"), damage_is_named(tmp_path):
             engine.connect().execute(sqlalchemy.text("SELECT number FROM studies"))
     engine.dispose()
+
+
+def test_what_a_run_writes_is_kept_while_its_own_process_and_others_read_the_study(tmp_path):
+    """Reading must not give up the run's locks: the next reader to leave would remove the run's log."""
+    run = stored_run(tmp_path / "run")
+    read = "import sys; from pathlib import Path; from gridsearch.results import store; "
+    read += "print(store.read_study(Path(sys.argv[1])).done)"
+    with store.open_study(run) as study:
+        for said in ("first", "second"):
+            store.read_study(run)
+            study.set_user_attr(store.DONE, said)
+            elsewhere = subprocess.run([sys.executable, "-c", read, run], capture_output=True, text=True)
+            assert elsewhere.stdout.strip() == said, elsewhere.stderr
+    assert store.read_study(run).done == "second"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed by Linux alone")
+def test_a_study_that_cannot_be_opened_is_closed_again(tmp_path, monkeypatch):
+    run = stored_run(tmp_path / "run")
+
+    def full(*_arguments: object) -> None:
+        raise sqlalchemy.exc.OperationalError("CREATE", {}, sqlite3.OperationalError("disk is full"))
+
+    def still_open() -> list[str]:
+        paths = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+        return [path for path in paths if path.startswith(str(run.resolve()))]
+
+    monkeypatch.setattr(_VersionManager, "check_table_schema_compatibility", full)
+    gc.disable()
+    try:
+        with pytest.raises(sqlalchemy.exc.OperationalError), store.open_study(run):
+            pass
+        assert not still_open()
+    finally:
+        gc.enable()
 
 
 def test_a_study_that_made_pictures_smaller_is_reported(tmp_path):
