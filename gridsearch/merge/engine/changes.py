@@ -18,7 +18,6 @@ from gridsearch.merge.engine.shelf import Change
 
 MOST_HALF = torch.finfo(torch.float16).max
 HEADROOM = 2**6  # by how much other pieces of a change may be greater than the first
-FIRST_ROWS = 8  # of a product, that tell how great it is
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,12 @@ class LowRank:
         first = here.start // width
         rows = (self.up[first : -(-here.stop // width)] @ self.down).reshape(-1)
         return rows[here.start - first * width : here.stop - first * width]
+
+    def upper_bound(self) -> float:
+        """Return what no value's magnitude exceeds, but infinity: what a row's would sum to at the most."""
+        least, most = torch.aminmax(self.down, dim=1)
+        sums = self.up.abs() @ torch.maximum(-least, most)
+        return min(sums.max().item(), torch.finfo(torch.float32).max)
 
 
 def change_to_keep(
@@ -55,14 +60,8 @@ def _product_written(flat: Tensor, product: LowRank, loops: ModuleType) -> tuple
     """Write a product, scaled, over `flat`; return the scale and the greatest value before it."""
     places = array(flat).reshape(len(product.up), -1)
     up, down = product.up.contiguous().numpy(), product.down.contiguous().numpy()
-    first = greatest(product.up[:FIRST_ROWS] @ product.down)
-    scale, top = _scale(HEADROOM * first, flat.dtype), math.inf
-    for _ in range(2):  # again where the first rows did not tell how great the others are
-        top = _float_of(loops.product(places, up, down, np.float32(scale)))
-        if not math.isfinite(top) or scale * top <= MOST_HALF:
-            break
-        scale = _scale(top, flat.dtype)
-    return scale, top
+    scale = _scale(product.upper_bound(), flat.dtype)
+    return scale, _float_of(loops.product(places, up, down, np.float32(scale)))
 
 
 def _pieces_written(flat: Tensor, piece: ChangeAt) -> tuple[float, float]:

@@ -53,24 +53,31 @@ def _wide(context, bits):
     return types.float32(bits), {types.uint16: half, types.int16: brain, types.float32: same}[bits]
 
 
+def _rounded(builder, value, like):
+    """Build a float32, or a vector of them, rounded to what `like` is, a tie to the even one."""
+    many = value.type.count if isinstance(value.type, ir.VectorType) else 0
+
+    def kind(one):
+        return ir.VectorType(one, many) if many else one
+
+    def constant(number):
+        return ir.Constant(kind(_INT), [number] * many if many else number)
+
+    if like == types.uint16:
+        return builder.bitcast(builder.fptrunc(value, kind(ir.HalfType())), kind(ir.IntType(16)))
+    if like == types.float32:
+        return value
+    bits = builder.bitcast(value, kind(_INT))
+    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
+    up = builder.lshr(builder.add(builder.add(bits, constant(0x7FFF)), odd), constant(16))
+    nan = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(nan, constant(0x7FC0), up), kind(ir.IntType(16)))
+
+
 @intrinsic
 def _narrow(context, value, like):
     """A float32 rounded to what `like` is, a tie to the even one."""
-
-    def half(_, builder, signature, values):
-        return builder.bitcast(builder.fptrunc(values[0], ir.HalfType()), ir.IntType(16))
-
-    def brain(_, builder, signature, values):
-        bits = builder.bitcast(values[0], _INT)
-        odd = builder.and_(builder.lshr(bits, _INT(16)), _INT(1))
-        up = builder.lshr(builder.add(builder.add(bits, _INT(0x7FFF)), odd), _INT(16))
-        nan = builder.fcmp_unordered("uno", values[0], values[0])
-        return builder.trunc(builder.select(nan, _INT(0x7FC0), up), ir.IntType(16))
-
-    def same(_, builder, signature, values):
-        return values[0]
-
-    return like(types.float32, like), {types.uint16: half, types.int16: brain, types.float32: same}[like]
+    return like(types.float32, like), lambda _, builder, signature, values: _rounded(builder, values[0], like)
 
 
 @intrinsic
@@ -264,42 +271,59 @@ def scaled(out, values, scale):
 _TILE = 4  # rows of a line, whose sums the registers hold
 _ROWS = 64  # whose factors stay in the first cache beside a panel
 _LANES = 16  # values of a register of 512 bits; where there are none of these, two or four serve
-_VECTOR = ir.VectorType(_FLOAT, _LANES)
+_VECTOR, _INTS = ir.VectorType(_FLOAT, _LANES), ir.VectorType(_INT, _LANES)
 _FUSED_VECTORS = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-_FIRST_OF_ALL = ir.Constant(ir.VectorType(_INT, _LANES), [0] * _LANES)
+_FIRST_OF_ALL = ir.Constant(_INTS, [0] * _LANES)
+_NO_SIGN = ir.Constant(_INTS, [0x7FFFFFFF] * _LANES)
 
 
 @intrinsic
-def _write_tile(context, out, up, panel, rank):
-    """Write up [_TILE, rank] @ panel [rank, LINE] over out [_TILE, LINE]: addresses of float32."""
+def _write_tile(context, like, out, width, up, panel, rank, scale, most):
+    """Write up [_TILE, rank] @ panel [rank, LINE] times `scale` over rows of `out`, `width` values apart.
+
+    `most` are the bits of _LANES magnitudes: the greatest of the values before. `up`, `panel`, `most` and
+    `out` are addresses.
+    """
 
     def build(own, builder, signature, given):
-        out, up, panel, rank = given
-        fused = get_or_insert_function(builder.module, _FUSED_VECTORS, f"llvm.fma.v{_LANES}f32")
-        none = ir.Constant(_VECTOR, ir.Undefined)
-        sums = {(i, j): alloca_once(builder, _VECTOR) for i in range(_TILE) for j in range(0, LINE, _LANES)}
+        _, out, width, up, panel, rank, scale, most = given
+        places, steps = [*range(0, LINE, _LANES)], own.get_abi_sizeof(own.get_data_type(like))
+        sums = {(i, j): alloca_once(builder, _VECTOR) for i in range(_TILE) for j in places}
 
-        def place(start, index, kind):
-            at = builder.add(start, builder.mul(index, _LONG(_FLOAT_SIZE)))
+        def place(start, index, kind, size=_FLOAT_SIZE):
+            at = builder.add(start, builder.mul(index, _LONG(size)))
             return builder.inttoptr(at, kind.as_pointer())
+
+        def repeated(value):
+            value = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, _INT(0))
+            return builder.shuffle_vector(value, value, _FIRST_OF_ALL)
 
         for total in sums.values():
             builder.store(ir.Constant(_VECTOR, [0.0] * _LANES), total)
         with for_range(builder, rank) as loop:
             line = builder.mul(loop.index, _LONG(LINE))
-            parts = {j: place(panel, builder.add(line, _LONG(j)), _VECTOR) for j in range(0, LINE, _LANES)}
+            parts = {j: place(panel, builder.add(line, _LONG(j)), _VECTOR) for j in places}
             parts = {j: builder.load(part, align=_FLOAT_SIZE) for j, part in parts.items()}
+            fused = get_or_insert_function(builder.module, _FUSED_VECTORS, f"llvm.fma.v{_LANES}f32")
             for i in range(_TILE):
-                value = builder.load(place(up, builder.add(builder.mul(rank, _LONG(i)), loop.index), _FLOAT))
-                value = builder.insert_element(none, value, _INT(0))
-                value = builder.shuffle_vector(value, none, _FIRST_OF_ALL)
+                factor = place(up, builder.add(builder.mul(rank, _LONG(i)), loop.index), _FLOAT)
+                factor = repeated(builder.load(factor))
                 for j, part in parts.items():
-                    builder.store(builder.call(fused, [value, part, builder.load(sums[i, j])]), sums[i, j])
+                    builder.store(builder.call(fused, [factor, part, builder.load(sums[i, j])]), sums[i, j])
+        greatest, factor = place(most, _LONG(0), _INTS), repeated(scale)
+        top = builder.load(greatest, align=_FLOAT_SIZE)
         for (i, j), total in sums.items():
-            builder.store(builder.load(total), place(out, _LONG(LINE * i + j), _VECTOR), align=_FLOAT_SIZE)
+            value = builder.load(total)
+            bits = builder.and_(builder.bitcast(value, _INTS), _NO_SIGN)
+            top = builder.select(builder.icmp_signed(">", bits, top), bits, top)
+            value = _rounded(builder, builder.fmul(value, factor), like)
+            at = builder.add(builder.mul(width, _LONG(i)), _LONG(j))
+            builder.store(value, place(out, at, value.type, steps), align=steps)
+        builder.store(top, greatest, align=_FLOAT_SIZE)
         return own.get_dummy_value()
 
-    return types.none(types.int64, types.int64, types.int64, types.int64), build
+    address = types.int64
+    return types.none(like, address, address, address, address, address, types.float32, address), build
 
 
 @_compiled
@@ -308,23 +332,21 @@ def product(out, up, down, scale):
     rows, rank = up.shape
     panels, padded = _in_panels(down), np.zeros((-(-rows // _TILE) * _TILE, rank), np.float32)
     padded[:rows] = up
-    made, most = np.empty((_TILE, LINE), np.float32), np.int32(0)
+    made, most, width = np.empty((_TILE, LINE), np.float32), np.zeros(_LANES, np.int32), out.shape[1]
+    tops = most.ctypes.data
     for start in range(0, rows, _ROWS):
-        for column in range(0, down.shape[1], LINE):
-            panel = panels[column // LINE]
+        for column in range(0, width, LINE):
+            panel = panels[column // LINE].ctypes.data
             for row in range(start, min(start + _ROWS, rows), _TILE):
-                _write_tile(made.ctypes.data, padded[row:].ctypes.data, panel.ctypes.data, rank)
-                for i in range(min(_TILE, rows - row)):
-                    into, values = out[row + i, column : column + LINE], made[i]
-                    if into.size == LINE:
-                        for j in range(LINE):
-                            into[j] = _narrow(values[j] * scale, into[j])
-                            most = _greater(most, values[j])
-                    else:
-                        for j in range(into.size):
-                            into[j] = _narrow(values[j] * scale, into[j])
-                            most = _greater(most, values[j])
-    return most
+                factors, here = padded[row:].ctypes.data, out[row : row + _TILE, column : column + LINE]
+                if here.size == _TILE * LINE:
+                    _write_tile(out[0, 0], here.ctypes.data, width, factors, panel, rank, scale, tops)
+                    continue
+                _write_tile(made[0, 0], made.ctypes.data, LINE, factors, panel, rank, scale, tops)
+                for i in range(here.shape[0]):
+                    for j in range(here.shape[1]):
+                        here[i, j] = _narrow(made[i, j], here[i, j])
+    return most.max()
 
 
 @_compiled
