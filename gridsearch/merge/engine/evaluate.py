@@ -6,6 +6,7 @@ add it takes as long as to merge two models. A method's in `MADE_HERE` is made w
 methods are functions of whole tensors, which are kept in float32 where nothing in them is searched.
 """
 
+import functools
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,7 +55,7 @@ class Work:
 
     key: str
     sources: Mapping[str, Source]
-    adapters: Collection[str]
+    adapters: frozenset[str]
     dtype: torch.dtype
     buffer: Tensor
     kept: Kept = field(default_factory=Kept)
@@ -82,9 +83,9 @@ def evaluate(
     return blend([one.tensor for one in found], [one.weight for one in found], dtype, buffer)
 
 
-def adapters_in(sources: Mapping[str, Source]) -> set[str]:
+def adapters_in(sources: Mapping[str, Source]) -> frozenset[str]:
     """Return the sources that are adapters."""
-    return {name for name, one in sources.items() if isinstance(one, AdapterSource)}
+    return frozenset(name for name, one in sources.items() if isinstance(one, AdapterSource))
 
 
 def summands(terms: Terms, work: Work) -> Sum:
@@ -186,16 +187,25 @@ def _keep(made: Products, inputs: Hashable, work: Work) -> None:
 
 def _unknown_products(terms: Terms, work: Work) -> Iterator[tuple[Hashable, list[Tensor]]]:
     """Yield the inputs of steps whose products are not known, and their tensors, where these are models."""
-    for source, _ in terms:
-        if not isinstance(source, Node):
+    for inputs, models in _sums_of_models(terms, work.adapters):
+        if not work.kept.has(work.key, inputs):
+            yield inputs, [_read(name, work) for name in models]
+
+
+@functools.lru_cache(2**10)  # most keys have the same terms
+def _sums_of_models(terms: Terms, adapters: frozenset[str]) -> list[tuple[Hashable, list[str]]]:
+    """Return the inputs of each step here that is a sum of models with factors, and the models' names."""
+    found = list[tuple[Hashable, list[str]]]()
+    for node, _ in terms:
+        if not isinstance(node, Node):
             continue
-        for own in source.inputs:
-            yield from _unknown_products(own, work)
-        names = [own[0][0] for own in source.inputs if len(own) == 1 and own[0][1] == 1]
-        models = [name for name in names if isinstance(name, str) and name not in work.adapters]
-        is_wanted = len(models) == len(source.inputs) and is_sum(source.method, dict(source.numbers))
-        if is_wanted and not work.kept.has(work.key, source.inputs):
-            yield source.inputs, [_read(name, work) for name in models]
+        for own in node.inputs:
+            found += _sums_of_models(own, adapters)
+        names = [own[0][0] for own in node.inputs if len(own) == 1 and own[0][1] == 1]
+        models = [name for name in names if isinstance(name, str) and name not in adapters]
+        if len(models) == len(node.inputs) and is_sum(node.method, dict(node.numbers)):
+            found.append((node.inputs, models))
+    return found
 
 
 def _of_made(node: Node, work: Work) -> Sum:

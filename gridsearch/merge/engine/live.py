@@ -30,8 +30,8 @@ from gridsearch.merge.engine.sources import LoadedSource
 
 # Below this many elements a second thread costs more in waiting than it saves in arithmetic.
 TINY_MERGE = 50_000_000
-GROUP_ELEMENTS = 2**25  # of the keys that a thread takes at once
-GROUPS_EACH = 8  # that there are at least for each thread, so that all end at the same time
+GROUP_ELEMENTS = 2**26  # of the keys that a thread takes at once
+GROUPS_EACH = 4  # that there are at least for each thread, so that all end at the same time
 _ONE_COPY = threading.Lock()  # to a Mac's GPU, whose queue the threads share
 
 
@@ -133,7 +133,7 @@ def _groups(keys: Sequence[str], sizes: Mapping[str, int], most: int) -> Iterato
 
 
 def _work(
-    live: Live, key: str, sources: Mapping[str, Source], adapters: Collection[str], buffer: Tensor
+    live: Live, key: str, sources: Mapping[str, Source], adapters: frozenset[str], buffer: Tensor
 ) -> Work:
     return Work(key, sources, adapters, live.dtypes[key], buffer, live.kept, live.greatest)
 
