@@ -1,1 +1,1 @@
-"""What speed is claimed, measured side by side in one process."""
+"""The speeds that are claimed, measured side by side in one process."""

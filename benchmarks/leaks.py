@@ -1,4 +1,4 @@
-"""What a run keeps to itself: its memory and its open files must not grow with the trials.
+"""A run's memory and open files, which must not grow with the trials.
 
     python -m benchmarks.leaks [TRIALS]
 
@@ -42,7 +42,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Seen:
-    """What the process has after so many trials.
+    """The memory and files of the process after so many trials.
 
     Attributes:
         memory: resident, in bytes.
@@ -127,7 +127,7 @@ class Watcher(Quiet):
 
 
 def watched(what: Experiment, moments: set[int]) -> list[Seen]:
-    """What the process had at these moments of a run."""
+    """The memory and files of the process at these moments of a run."""
     watcher = Watcher(moments)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
@@ -151,7 +151,7 @@ def look(trials: int, seconds: float) -> Seen:
 
 
 def files_of(process: psutil.Process) -> Counter[str]:
-    """What the descriptors lead to, as Linux says it; elsewhere how many they are."""
+    """Return what the descriptors lead to, as Linux says it; elsewhere how many they are."""
     links = Path("/proc") / str(process.pid) / "fd"
     if not links.is_dir():
         return Counter({"descriptors": process.num_handles() if psutil.WINDOWS else process.num_fds()})

@@ -90,7 +90,7 @@ def trial_merges(folder: Path) -> float:
 
 
 def merge(live: Live, recipe: Recipe) -> None:
-    """What a trial does: from the recipe to the weights."""
+    """Do what a trial does, from the recipe to the weights."""
     merge_live(live, terms_of(recipe, live.parts))
 
 

@@ -98,7 +98,7 @@ def compare(results: Path, exported: Path, config: Path) -> None:
 
 
 def plain_pipeline(exported: Path, config: Path, best: dict) -> StableDiffusionXLPipeline:
-    """What a user of diffusers would write; what the file's own metadata says, the scheduler is told."""
+    """Do what a user of diffusers would write; the scheduler is told what the file's own metadata says."""
     pipe = StableDiffusionXLPipeline.from_single_file(
         str(exported), config=str(config), local_files_only=True, add_watermarker=False
     )

@@ -1,4 +1,4 @@
-"""Who is told what a program does, and says nothing."""
+"""A listener that is told what a program does, and says nothing."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How well scores agree with a person's labels, and what they cost.
+"""The agreement of scores with a person's labels, and their cost.
 
     python -m benchmarks.scores
 

@@ -1,4 +1,4 @@
-"""How each metric answers to graded damage, what it costs, and the figures of the documentation.
+"""The answer of each metric to graded damage, its cost, and the figures of the documentation.
 
 make calibrate        # writes docs/calibration.md and docs/calibration/*.png
 """

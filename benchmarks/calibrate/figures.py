@@ -90,7 +90,7 @@ def draw_defect(
     band: object,
     path: Path,
 ) -> None:
-    """How a picture's defect comes about, from blank to burnt.
+    """Draw how a picture's defect comes about, from blank to burnt.
 
     Args:
         gains: what the contrast was multiplied by, ascending.

@@ -1,4 +1,4 @@
-"""What the metrics read on damaged pictures, and what follows from it."""
+"""The metrics of damaged pictures, and what follows from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def all_series(photographs: Mapping[str, np.ndarray], drawn: Mapping[str, np.nda
 
 
 def moved(series: Sequence[Series], name: str, damage: Damage) -> float:
-    """How far the strongest grade moves a metric: the median over pictures, signed, in spreads.
+    """Return how far the strongest grade moves a metric: the median over pictures, signed, in spreads.
 
     A spread is that of healthy pictures at large, the unit in which the band is drawn.
     """

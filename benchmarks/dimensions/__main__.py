@@ -1,4 +1,4 @@
-"""How far from the best a search ends, by sampler and number of trials; and how often a race stops the best.
+"""The distance from the best at which a search ends, by sampler and trials; and a race's false stops.
 
     python -m benchmarks.dimensions [--seeds 20] [--first 1000] [--problems NAME ...] [--samplers NAME ...]
     python -m benchmarks.dimensions --races 50

@@ -1,4 +1,4 @@
-"""How long the report of a large run takes, how big it is, and how it opens and scrolls.
+"""The time and size of the report of a large run, and how it opens and scrolls.
 
     python -m benchmarks.report [FOLDER]
     python -m benchmarks.report --trials 5000 [FOLDER]
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def show_build(what: str, folder: Path, sheets: bool) -> None:
-    """What `gridsearch.report.build` does, part by part."""
+    """Do what `gridsearch.report.build` does, part by part."""
     spent: dict[str, float] = {}
     busy = time.process_time()
     results = timed(spent, "read", lambda: load_results(folder))
@@ -78,7 +78,7 @@ def show_build(what: str, folder: Path, sheets: bool) -> None:
 
 
 def timed(spent: dict[str, float], name: str, work: Callable):
-    """What `work` returns; how long it took is added to `spent`."""
+    """Return what `work` returns, and add the time that it took to `spent`."""
     start = time.perf_counter()
     done = work()
     spent[name] = time.perf_counter() - start

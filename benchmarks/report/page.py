@@ -1,4 +1,4 @@
-"""What a browser says of a page: when it is first seen, and how smoothly it scrolls."""
+"""A page's figures in a browser: when it is first seen, and how smoothly it scrolls."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""How well a search finds the window and the best ratio, and with how few renders, on simulated curves."""
+"""The worth of searches on simulated curves: the window, the best ratio, and the renders that they take."""

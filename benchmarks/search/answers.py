@@ -1,4 +1,4 @@
-"""What the real analysis says of a simulated search, held against the truth."""
+"""The real analysis of a simulated search, held against the truth."""
 
 from dataclasses import dataclass
 

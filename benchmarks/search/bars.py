@@ -98,7 +98,7 @@ def binned(claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def reliability(claims: pd.DataFrame) -> pd.DataFrame:
-    """How often chances are right, by the tenth in which they lie, over all worlds together."""
+    """Return how often chances are right, by the tenth in which they lie, over all worlds together."""
     groups = binned(claims).groupby("bin")
     return groups[["said", "right"]].mean().assign(studies=groups.size())
 

@@ -1,4 +1,4 @@
-"""What a run of a simulated world says, held against what is true of all prompts."""
+"""The claims of a run of a simulated world, held against what is true of all prompts."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -133,7 +133,7 @@ def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: d
 
 
 def _window(window: Window | None, truth: Truth, ratio: float) -> dict[str, float]:
-    """What is claimed of the window for all prompts, and which of its edges' intervals hold."""
+    """Return what is claimed of the window for all prompts, and which of its edges' intervals hold."""
     if window is None:
         return {"window": 0.0}
     true = truth.edges(ratio)

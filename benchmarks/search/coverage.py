@@ -1,4 +1,4 @@
-"""How the interval holds, and how wide it is, with few and with many prompts, as a picture."""
+"""The interval's coverage and width, with few and with many prompts, as a picture."""
 
 from collections.abc import Sequence
 from pathlib import Path

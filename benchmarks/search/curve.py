@@ -79,7 +79,7 @@ class Cases:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What the images of one ratio are, a value per case."""
+    """The images of one ratio, a value per case."""
 
     verdicts: NDArray[np.str_]
     defects: Array
@@ -174,7 +174,7 @@ def expected_loss(curve: Curve, cases: Cases, ratio: float) -> float:
 
 
 def place(at: Array, cases: Cases, curve: Curve) -> Array:
-    """Where in its own window each case is: 0 at the lower edge, 1 at the upper; outside in window widths."""
+    """Return the place of each case in its own window: 0 at the lower edge, 1 at the upper one."""
     own = np.maximum(cases.highs - cases.lows, 1e-9)
     inside = (at - cases.lows) / own
     above = 1 + (at - cases.highs) / curve.width

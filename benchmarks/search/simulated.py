@@ -52,7 +52,7 @@ def run_of(images: Images, counts: NDArray, rng: np.random.Generator) -> Results
 
 
 def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray, dict[str, float]]:
-    """How many images `window` draws at each ratio; what the race stopped wrongly, as a claim has it."""
+    """Return how many images `window` draws at each ratio, and what the race stopped wrongly, as a claim has it."""
     order = order_of(images, np.random.default_rng(seed))
     counts, seen = np.zeros(len(RATIOS), dtype=int), []
     raced: list[tuple[int, int]] = []
@@ -140,7 +140,7 @@ def racing(images: Images, order: NDArray, **how) -> Racing:
 
 
 def drawn_of(images: Images, order: NDArray, at: int, counts: NDArray, race: Racing) -> int:
-    """How many images the race draws at a ratio in all."""
+    """Return the number of images that the race draws at a ratio in all."""
     best, whole, drawn = leader(images, counts), int((counts == len(order)).sum()), int(counts[at])
     own = images.losses[at, order]
     other = {} if best is None else dict(enumerate(images.losses[best, order]))

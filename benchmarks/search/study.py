@@ -37,7 +37,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has seen: a row per trial, a column per case; not drawn is "" and NaN."""
+    """The images that a search has seen: a row per trial, a column per case; not drawn is "" and NaN."""
 
     ratios: NDArray[np.float64]
     verdicts: NDArray[np.str_]

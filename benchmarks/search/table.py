@@ -48,7 +48,7 @@ def _quietly(name: str, of: Problem, renders: int | None) -> Found:
 def studies_of(
     study: Callable, name: str, count: int, prompts: int = PROMPTS, renders: Sequence[int] | None = None
 ) -> list:
-    """What `study` says of so many seeds, in two processes; `renders` are each one's budget."""
+    """Return what `study` says of so many seeds, in two processes; `renders` are each one's budget."""
     budgets = renders or [None] * count
     with ProcessPoolExecutor(PROCESSES) as pool:
         return list(pool.map(partial(study, name, prompts), range(count), budgets, chunksize=4))

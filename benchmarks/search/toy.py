@@ -40,7 +40,7 @@ def searched(name: str) -> Experiment:
 
 
 def seconds_of(results: Results) -> float:
-    """What the trials and the checks took."""
+    """Return the seconds that the trials and the checks took."""
     parts = results.trials[["seconds_merge", "seconds_render", "seconds_score"]]
     return float(parts.sum().sum() + results.checks["seconds"].sum())
 

@@ -80,7 +80,7 @@ class World:
 
 @dataclass(frozen=True)
 class Images:
-    """What all cases look like at each ratio (ratios × cases)."""
+    """The images of all cases at each ratio (ratios × cases)."""
 
     ratios: Array
     prompts: NDArray[np.int64]
@@ -182,7 +182,7 @@ def _misjudged(images: Images, wrong: NDArray[np.bool_]) -> Images:
 
 @dataclass(frozen=True)
 class Truth:
-    """What holds of all prompts, at RATIOS: the mean loss of an image, and the share that is sound."""
+    """The truth of all prompts, at RATIOS: the mean loss of an image, and the share that is sound."""
 
     loss: Array
     sound: Array
@@ -202,7 +202,7 @@ class Truth:
         return np.split(alive, np.flatnonzero(np.diff(alive) > 1) + 1) if len(alive) else []
 
     def edges(self, inside: float) -> tuple[float | None, float | None] | None:
-        """Where half of all prompts cease to be sound on both sides of a ratio, None for the range's end."""
+        """Return the ratios around one where half of all prompts cease to be sound, None for the range's end."""
         alive = self.sound >= SURVIVES
         at = int(np.abs(RATIOS - inside).argmin())
         if not alive[at]:

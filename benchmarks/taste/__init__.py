@@ -1,1 +1,1 @@
-"""What a taste learns from simulated persons, and what it changes."""
+"""The worth of a taste that is learned from simulated persons, and its effect on a search."""

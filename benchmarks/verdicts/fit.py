@@ -121,7 +121,7 @@ class Example:
 
     @property
     def way(self) -> str:
-        """How it broke; of a damage that is no longer drawn, only that it did."""
+        """The way in which it broke; of a damage that is no longer drawn, only that it did."""
         kind = self.entry.kind
         return WRECKED.get(kind, ("broken",))[0].replace("blank", "ghost") if kind else SOUND
 

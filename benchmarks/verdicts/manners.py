@@ -36,7 +36,7 @@ def _waves(size: Size, slope: float, rng: Rng) -> np.ndarray:
 
 
 def _within(shapes: list[Shape], size: Size, reach: float) -> np.ndarray:
-    """How far each pixel lies in any of the shapes, 0 to 1, soft by so many pixels."""
+    """Return the share of each pixel that lies in any of the shapes, 0 to 1, soft by so many pixels."""
     return gaussian_filter(1 - paint(shapes, size, [BLACK], WHITE)[..., 0] / 255, reach)[..., None]
 
 

@@ -1,1 +1,1 @@
-"""What many workers on one study give, and what they cost its database."""
+"""The gain of many workers on one study, and their cost to its database."""

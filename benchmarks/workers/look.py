@@ -1,4 +1,4 @@
-"""What one look of who leads costs, where a study has many trials under way and more that have ended.
+"""The cost of a leader's look at a study with many trials under way, and more that have ended.
 
     python -m benchmarks.workers.look [RUNNING ENDED]
 

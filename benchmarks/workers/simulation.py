@@ -54,7 +54,7 @@ COSTS = {
 
 @dataclass(frozen=True)
 class Found:
-    """What came of it.
+    """The outcome of a simulated run.
 
     Attributes:
         rate: trials a second.

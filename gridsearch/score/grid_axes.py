@@ -1,4 +1,4 @@
-"""Where a grid's cells lie, and how the pixels at their boundaries look."""
+"""The places of a grid's cells, and the look of the pixels at their boundaries."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -68,7 +68,7 @@ class Evidence:
 
     @cached_property
     def ink(self) -> list[np.ndarray]:
-        """Where along its width each line has ink."""
+        """The places along its width where each line has ink."""
         return [_inked(self.sheet.luma[rows[0] : rows[-1] + 1]) for rows in self.lines]
 
     @cached_property

@@ -34,12 +34,12 @@ class LabelledSheet:
 
     @cached_property
     def down(self) -> np.ndarray:
-        """How much each row differs from the one above, see `steps_of`."""
+        """The difference of each row from the one above, see `steps_of`."""
         return steps_of(self.luma)
 
     @cached_property
     def across(self) -> np.ndarray:
-        """How much each column differs from the one before."""
+        """The difference of each column from the one before."""
         return steps_of(self.luma.T)
 
     def white_rows(self, left: int = 0) -> np.ndarray:

@@ -26,7 +26,7 @@ def shapes(channels: Sequence[Plane]) -> float:
 
 
 def roughness(plane: Plane) -> float:
-    """How much 16 × 16 blocks' means change from one to the next, as a share of chance: 1 is no order at all.
+    """The change of 16 × 16 blocks' means from one to the next, as a share of chance: 1 is no order at all.
 
     It is von Neumann's ratio (1941), halved and taken both ways.
     """
@@ -38,7 +38,7 @@ def roughness(plane: Plane) -> float:
 
 
 def coherence(down: Plane, across: Plane) -> float:
-    """How far edges run one way within 8 px: 1 is straight, 0 is any way (of the structure tensor)."""
+    """The coherence of edges within 8 px: 1 is straight, 0 is any way (of the structure tensor)."""
     blocks = STRAIGHT, STRAIGHT
     vertical, horizontal, mixed = (pooled(p, blocks) for p in (down**2, across**2, down * across))
     return float(np.hypot(vertical - horizontal, 2 * mixed).sum() / ((vertical + horizontal).sum() + 1))

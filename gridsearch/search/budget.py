@@ -1,4 +1,4 @@
-"""When a run has to stop: a number of trials, or a time by which its last trial must have ended."""
+"""The budget of a run: a number of trials, or a time by which its last trial must have ended."""
 
 import datetime
 import time

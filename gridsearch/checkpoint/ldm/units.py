@@ -14,7 +14,7 @@ QUERIES, VALUES, NEURONS = "queries and keys", "values", "neurons"
 
 @dataclass(frozen=True)
 class UnitRows:
-    """Where the weights of units lie: along `axis` of a file's tensor, from `start` on."""
+    """The place of the weights of units: along `axis` of a file's tensor, from `start` on."""
 
     key: str
     axis: int

@@ -1,4 +1,4 @@
-"""Where the compiled loops serve, and torch's tensors as they take them."""
+"""The choice between compiled loops and torch, and torch's tensors as the loops take them."""
 
 import functools
 from collections.abc import Sequence

@@ -39,7 +39,7 @@ EXTRACTED = "gridsearch.extracted"  # in the metadata of a file that was made he
 
 @dataclass(frozen=True)
 class Cut:
-    """Where the decompositions are cut off.
+    """The places at which the decompositions are cut off.
 
     `conv_rank` is for convolutions of more than one pixel, `energy` the share of the squares of the singular
     values after which a layer needs no higher rank.

@@ -177,7 +177,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Rivals:
-    """How the recommended trial of a search over many values compares with the others.
+    """The recommended trial of a search over many values, compared with the others.
 
     Attributes:
         others: whole trials beside it.

@@ -1,4 +1,4 @@
-"""How sure an answer is, in a word, and what that is based on."""
+"""The certainty of an answer, in a word, and what that is based on."""
 
 from gridsearch.base.words import count_text, parameter_text, setting_text, slice_text, value_text
 from gridsearch.results.analysis.answer import Answer, Rivals, Slice

@@ -68,7 +68,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Sureness:
-    """How sure a posterior is made: confidence `level`, from so many draws."""
+    """The confidence `level` of what is said of a posterior, and the number of draws from it."""
 
     level: float
     resamples: int

@@ -1,4 +1,4 @@
-"""Where a folder's study lies: in an SQLite file of its own, or in a database that several machines share.
+"""The place of a folder's study: an SQLite file of its own, or a database that several machines share.
 
 An SQLite file is opened for one process or for several, and replaced.
 """

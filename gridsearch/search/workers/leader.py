@@ -228,7 +228,7 @@ def _check(leader: Leader, facts: store.Facts, budget: Budget) -> None:
 
 @dataclass
 class TrialProgress:
-    """How much of a study's trials has been told to the listener."""
+    """The trials of a study, as far as the listener has been told of them."""
 
     role: str  # "trial" or "check"
     leader: Leader
