@@ -52,7 +52,7 @@ def run_of(images: Images, counts: NDArray, rng: np.random.Generator) -> Results
 
 
 def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray, dict[str, float]]:
-    """Return how many images `window` draws at each ratio, and what the race stopped wrongly, as a claim has it."""
+    """Return how many images `window` draws at each ratio; what the race stopped wrongly, as in a claim."""
     order = order_of(images, np.random.default_rng(seed))
     counts, seen = np.zeros(len(RATIOS), dtype=int), []
     raced: list[tuple[int, int]] = []

@@ -202,7 +202,7 @@ class Truth:
         return np.split(alive, np.flatnonzero(np.diff(alive) > 1) + 1) if len(alive) else []
 
     def edges(self, inside: float) -> tuple[float | None, float | None] | None:
-        """Return the ratios around one where half of all prompts cease to be sound, None for the range's end."""
+        """Return the ratios on both sides where half of all prompts cease to be sound, or None."""
         alive = self.sound >= SURVIVES
         at = int(np.abs(RATIOS - inside).argmin())
         if not alive[at]:
