@@ -1,17 +1,18 @@
 """The cost of a leader's look at a study with many trials under way, and more that have ended.
 
-    python -m benchmarks.workers.look [RUNNING ENDED]
+    python -m benchmarks.workers.look [RUNNING ENDED [NUMBERS]]
 
-On a real PostgreSQL, filled with such a study: 1,000 trials of 16 images under way and 10,000 that have ended
-where nothing else is said. Then pgbench says what that server carries on this machine.
+On a real PostgreSQL, filled with such a study: 1,000 trials of 16 images under way and 10,000 ended, along
+one number, where nothing else is said. Then pgbench says what that server carries on this machine.
 """
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -46,11 +47,11 @@ ROW = {f"metric_{i}": 0.123456789 + i for i in range(22)} | {
     "digest": "0" * 64,
 }
 LEASE = '{"worker": "machine 1 2", "beat": 3}'
-POPULATION = 4  # of CMA-ES along one number
+BLOCKS = ["default", "M00", *(f"{part}{block:02}" for block in range(9) for part in ("IN", "OUT"))]
 PGBENCH = ("-n", "-c", "16", "-j", "2", "-T", "15")
 
 
-def main(running: int, ended: int) -> None:
+def main(running: int, ended: int, numbers: int = 1) -> None:
     binaries = binaries_here()
     if binaries is None:
         sys.exit("There is no PostgreSQL here: apt-get install postgresql.")
@@ -58,15 +59,15 @@ def main(running: int, ended: int) -> None:
         server.execute("CREATE DATABASE filled")
         with connect(server.url("filled")) as storage:
             study = optuna.create_study(study_name="filled", storage=storage)
-            _fill(study, running, ended)
+            _fill(study, running, ended, [*_experiment("tpe", numbers).searched()])
         with connect(server.url("filled")) as storage:
             study = optuna.load_study(study_name="filled", storage=storage)
-            print(f"{running} under way, {ended} ended")
-            _measure(study, server)
+            print(f"{running} under way, {ended} ended, along {numbers}")
+            _measure(study, server, numbers)
         _pgbench(server, binaries)
 
 
-def _measure(study: optuna.Study, server: Postgres) -> None:
+def _measure(study: optuna.Study, server: Postgres, numbers: int) -> None:
     def timed(name: str, what: Callable[[], object], times: int) -> None:
         """Seconds of processors, here and in the server: other programs do not count."""
         if times > 1:
@@ -98,7 +99,7 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
         return proposed
 
     for name in ("random", "tpe", "cmaes", "gp"):
-        experiment = _experiment(name)
+        experiment = _experiment(name, numbers)
         timed(f"before proposals of {name}", partial(proposing, experiment), 3)
         timed(f"a proposal of {name}", proposing(experiment), 20)
         timed("  the first after a trial's end", proposing(experiment, 1), 1)
@@ -115,19 +116,23 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
     timed("a worker's trial, but for its drawing", taken, 8)
 
 
-def _experiment(sampler: str) -> Experiment:
+def _experiment(sampler: str, numbers: int) -> Experiment:
+    each = {"low": SPACE.low, "high": SPACE.high, "step": SPACE.step}
     settings = {
         "name": "filled",
         "models": {"a": "a.safetensors", "b": "b.safetensors"},
-        "merge": [{"models": ["a", "b"], "ratio": {"low": 0.0001, "high": 1.0, "step": 0.0001}}],
+        "merge": [
+            {"models": ["a", "b"], "ratio": each if numbers == 1 else dict.fromkeys(BLOCKS[:numbers], each)}
+        ],
         "prompt": [{"text": "a"}],
         "search": {"sampler": sampler, "trials": 10**6},
     }
     return parse_experiment(settings, Path(), "here")
 
 
-def _fill(study: optuna.Study, running: int, ended: int) -> None:
+def _fill(study: optuna.Study, running: int, ended: int, names: Sequence[str]) -> None:
     """Rows by the thousand: Optuna's own way would take an hour."""
+    generation = 4 + int(3 * math.log(len(names)))  # of CMA-ES
     rung = json.dumps({"images": [ROW] * RUNG, "seconds": {"render": 40.0}})
     began = datetime.now() - timedelta(days=1)
     with database_of(storage_of(study)).engine.begin() as connection:
@@ -159,11 +164,12 @@ def _fill(study: optuna.Study, running: int, ended: int) -> None:
                 [
                     {
                         "trial_id": i,
-                        "param_name": "ratio",
-                        "param_value": max(round(i * 0.618034 % 1, 4), 0.0001),
+                        "param_name": name,
+                        "param_value": max(round(i * place * 0.618034 % 1, 4), 0.0001),
                         "distribution_json": space,
                     }
                     for i in ids
+                    for place, name in enumerate(names, 1)
                 ],
             )
             put(
@@ -171,7 +177,7 @@ def _fill(study: optuna.Study, running: int, ended: int) -> None:
                 [
                     {"trial_id": i, "key": key, "value_json": text}
                     for i in ids
-                    for key, text in (("lease", LEASE), (GENERATION, str(i // POPULATION)))
+                    for key, text in (("lease", LEASE), (GENERATION, str(i // generation)))
                 ],
             )
             parts = [(i, part) for i in ids for part in range(IMAGES // RUNG if i <= ended else 1)]
@@ -218,4 +224,4 @@ def _pgbench(server: Postgres, binaries: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*(map(int, sys.argv[1:]) if len(sys.argv) == 3 else (1000, 10_000)))
+    main(*(map(int, sys.argv[1:]) if len(sys.argv) > 2 else (1000, 10_000)))

@@ -30,25 +30,30 @@ class Costs:
     """Seconds.
 
     Attributes:
-        look: of a look, with nobody under way, and for each trial that is.
+        look: of a look and what precedes its proposals, with nobody under way.
+        look_each: of it, for each trial that is.
         proposal: of one.
         first: how much longer the first proposal takes after a trial's end.
         trial: of a worker's calls for one trial.
     """
 
-    look: float = 0.02
+    look: float
+    proposal: float
     look_each: float = 0.00019
-    proposal: float = 0.041
     first: float = 0.0
     trial: float = 0.1
 
 
-# With 10,000 trials ended, of which TPE sees a thousand; along one number, on a machine with a load of 16.
+# By sampler and how many numbers it searches, with 10,000 trials ended, on a machine with a load of 5 to 8.
 COSTS = {
-    "random": Costs(),
-    "tpe": Costs(proposal=0.064),
-    "cmaes": Costs(proposal=0.043),
-    "gp": Costs(proposal=0.04, first=0.22),
+    ("random", 1): Costs(look=0.06, proposal=0.028),
+    ("tpe", 1): Costs(look=0.07, proposal=0.037),
+    ("cmaes", 1): Costs(look=0.06, proposal=0.036, first=0.06),
+    ("gp", 1): Costs(look=0.06, proposal=0.049, first=0.36),
+    ("random", 20): Costs(look=0.1, look_each=0.00023, proposal=0.026),
+    ("tpe", 20): Costs(look=0.12, look_each=0.00023, proposal=0.054),
+    ("cmaes", 20): Costs(look=0.19, look_each=0.00023, proposal=0.041, first=0.06),
+    ("gp", 20): Costs(look=0.1, look_each=0.00023, proposal=0.061, first=0.48),
 }
 
 
@@ -129,12 +134,12 @@ def simulated(workers: int, sampler: str, costs: Costs, seed: int = 0) -> Found:
 
 
 def main() -> None:
-    print("sampler  workers   trials/s   idle   transactions/s   who leads is busy")
-    for sampler, costs in COSTS.items():
+    print("sampler  numbers  workers   trials/s   idle   transactions/s   who leads is busy")
+    for (sampler, numbers), costs in COSTS.items():
         for workers in (8, 64, 250, 1000):
             found = simulated(workers, sampler, costs)
             line = f"{found.rate:11.2f}{found.idle:7.1%}{found.transactions:17.0f}{found.busy:20.0%}"
-            print(f"{sampler:7}{workers:9}{line}")
+            print(f"{sampler:7}{numbers:9}{workers:9}{line}")
 
 
 if __name__ == "__main__":

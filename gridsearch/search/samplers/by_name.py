@@ -19,11 +19,11 @@ from gridsearch.experiment.values import Range, choices_of
 from gridsearch.results import store
 from gridsearch.results.analysis.probe import PROBE, expectation_of
 from gridsearch.results.analysis.sensitivity import map_of
-from gridsearch.results.shared.optuna_private import quick_tpe
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
 from gridsearch.search.samplers.expectation import probed_along
 from gridsearch.search.samplers.glance import most_glances
 from gridsearch.search.samplers.gp import Gp
+from gridsearch.search.samplers.tpe import Tpe
 from gridsearch.search.samplers.window import RatioAxis, coarse_to_fine, make_axis, window_trials
 from gridsearch.search.samplers.window_sampler import MOST_CURVES, WindowSampler
 
@@ -77,11 +77,11 @@ def make_sampler(name: str, seed: int, trial: int, trials: int | None = None) ->
         case "grid" | "random":
             return RandomSampler(seed=own)
         case "tpe":
-            return quick_tpe(own)
+            return Tpe(own)
         case "gp":
-            return Gp(seed, quick_tpe(own))
+            return Gp(seed, Tpe(own))
         case "cmaes":
-            return CmaEs(seed, quick_tpe(own))
+            return CmaEs(seed, Tpe(own))
         case "qmc":
             return _Sobol(seed, trial)
         case "nsga2":

@@ -39,20 +39,22 @@ def ended_of(study: Study) -> list[FrozenTrial]:
 
 def numbers_of(study: Study) -> dict[str, BaseDistribution]:
     """Return the ranges of the numbers that every trial of the study has; none before its first has ended."""
-    return _shared_numbers(ended_of(study))
+    shared = shared_by(study).items()
+    return {name: one for name, one in shared if not isinstance(one, CategoricalDistribution)}
+
+
+def shared_by(study: Study) -> dict[str, BaseDistribution]:
+    """Return the ranges and lists of values that every trial of the study has and that leave a choice."""
+    return _shared(ended_of(study))
 
 
 @kept_for_the_same
-def _shared_numbers(trials: list[FrozenTrial]) -> dict[str, BaseDistribution]:
+def _shared(trials: list[FrozenTrial]) -> dict[str, BaseDistribution]:
     shared = trials[0].distributions if trials else {}
     for trial in trials:
         if trial.distributions != shared:
             shared = {name: one for name, one in shared.items() if trial.distributions.get(name) == one}
-    return {
-        name: distribution
-        for name, distribution in sorted(shared.items())
-        if not isinstance(distribution, CategoricalDistribution) and not distribution.single()
-    }
+    return {name: one for name, one in sorted(shared.items()) if not one.single()}
 
 
 @kept_for_the_same

@@ -124,7 +124,8 @@ def cube_places(
     ends = [{name: getattr(one, end) for name, one in space.items()} for end in ("low", "high")]
     values = np.array([[*one.values()] for one in ends], dtype=float)
     corners = np.array([cube.transform(one) for one in ends])
-    given = np.array([[trial.params[name] for name in space] for trial in trials], dtype=float)
+    all_params = [trial.params for trial in trials]  # a property
+    given = np.array([[params[name] for name in space] for params in all_params], dtype=float)
     shares = (given.reshape(-1, len(space)) - values[0]) / (values[1] - values[0])
     return corners[0] + shares * (corners[1] - corners[0])
 

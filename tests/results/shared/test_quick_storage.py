@@ -6,6 +6,7 @@ import shutil
 import optuna
 import pytest
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from gridsearch.results.shared.optuna_private import QuickStorage, database_of, storage_of
@@ -67,6 +68,49 @@ def test_every_part_of_every_trial_is_as_optuna_reads_it(two):
     assert len(ours.get_trials()) == 14
     assert {trial.state for trial in ours.get_trials()} > {TrialState.RUNNING, TrialState.FAIL}
     assert isinstance(database_of(storage_of(ours)), QuickStorage)
+
+
+def test_trials_are_added_as_optuna_adds_them_and_none_whose_values_are_of_another_kind(two):
+    """The first trial has all its parameters checked, the second one that is new, the third none."""
+    trials = [
+        create_trial(
+            state=TrialState.RUNNING, params=dict(ratio=0.5, model="ü"), distributions=without("steps")
+        ),
+        create_trial(
+            state=TrialState.RUNNING, params=dict(steps=7, ratio=0.75), distributions=without("model")
+        ),
+        create_trial(value=2.0, params=dict(ratio=0.25, model=None, steps=3), distributions=SPACES),
+    ]
+    found = []
+    for storage in two:
+        number = storage.create_new_study([StudyDirection.MINIMIZE])
+        for trial in trials:
+            storage.create_new_trial(number, trial)
+        other = {"model": optuna.distributions.FloatDistribution(0, 1)}
+        with pytest.raises(ValueError, match="distribution"):
+            storage.create_new_trial(
+                number, create_trial(value=1.0, params={"model": 0.5}, distributions=other)
+            )
+        found.append([vars(trial) | {"_trial_id": None} for trial in storage.get_all_trials(number)])
+    assert found[0] == found[1]
+    assert [trial["_params"] for trial in found[1]] == [trial.params for trial in trials]
+
+
+def test_a_study_in_the_place_of_a_deleted_one_may_have_values_of_another_kind(two):
+    _, storage = two
+    found = []
+    for params, space in (({"ratio": 0.5}, SPACES["ratio"]), ({"ratio": None}, SPACES["model"])):
+        found.append(storage.create_new_study([StudyDirection.MINIMIZE]))
+        for _ in range(2):
+            trial = create_trial(value=0.0, params=params, distributions={"ratio": space})
+            number = storage.create_new_trial(found[-1], trial)
+        assert storage.get_trial(number).params == params
+        storage.delete_study(found[-1])
+    assert found[0] == found[1]
+
+
+def without(name):
+    return {other: space for other, space in SPACES.items() if other != name}
 
 
 @pytest.mark.parametrize("states", [None, (TrialState.COMPLETE,), (TrialState.RUNNING, TrialState.WAITING)])

@@ -8,17 +8,19 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.samplers._tpe import _truncnorm
 from optuna.trial import TrialState, create_trial
 
 from gridsearch.experiment.tables import SEARCH_SAMPLERS, Search
+from gridsearch.results.shared.optuna_private import kernels_at
 from gridsearch.search.racing import NEVER_BEST
 from gridsearch.search.samplers import by_name, cmaes
 from gridsearch.search.samplers.by_name import make_sampler, population
 from gridsearch.search.samplers.cmaes import GENERATION, CmaEs
 from gridsearch.search.samplers.finished import ended_of, numbers_of, with_losses
+from gridsearch.search.samplers.tpe import log_density
 
 NAMES = [name for name, known in SEARCH_SAMPLERS.items() if not known.ends_itself]
 TRIALS = 18
@@ -127,23 +129,68 @@ def test_samplers_learn_from_the_mean_loss_and_not_from_the_rank():
 
 
 def asked_of_tpe(trials):
-    """What eight proposals come to, of a study with so many trials."""
+    """Return what eight proposals come to, of a study with so many trials; each is under way at the next."""
     study = optuna.create_study()
     for number in range(trials + 8):
         study.sampler = make_sampler("tpe" if number >= trials else "random", 3, number)
         trial = study.ask()
         parameters = suggested(trial)
+        if number % 3 == 0:
+            trial.suggest_float("at times", 0.0, 2.0)
         if number < trials:
             tell(study, trial, parameters)
     return [trial.params for trial in study.trials[trials:]]
 
 
-def test_tpe_asks_what_optunas_own_does(monkeypatch):
-    quick = asked_of_tpe(30)
+@pytest.mark.parametrize("trials", [30, 120])
+def test_tpe_asks_what_optunas_own_does(trials, monkeypatch):
+    quick = asked_of_tpe(trials)
     slow = np.frompyfunc(_truncnorm._log_ndtr_single, 1, 1)
-    monkeypatch.setattr(by_name, "quick_tpe", lambda seed: TPESampler(seed=seed))
+    monkeypatch.setattr(by_name, "Tpe", lambda seed: TPESampler(seed=seed))
     monkeypatch.setattr(_truncnorm, "_log_ndtr", lambda a: slow(a).astype(float))
-    assert asked_of_tpe(30) == [pytest.approx(parameters) for parameters in quick]
+    assert asked_of_tpe(trials) == [pytest.approx(parameters) for parameters in quick]
+
+
+SPACES = {
+    "continuous": FloatDistribution(-1.0, 3.0),
+    "stepped": FloatDistribution(0.2, 0.8, step=0.05),
+    "fine": FloatDistribution(0.0, 1.0, step=0.001),
+    "whole": IntDistribution(10, 30, step=5),
+    "choice": CategoricalDistribution(["a", "b", "c"]),
+}
+
+
+def kernels_of(space, trials):
+    """Return the kernels of so many random trials."""
+    study = optuna.create_study(sampler=RandomSampler(seed=4))
+    asked = [study.ask(space) for _ in range(trials)]
+    places = np.array([[d.to_internal_repr(t.params[name]) for name, d in space.items()] for t in asked])
+    return kernels_at(places.reshape(trials, len(space)), space)
+
+
+@pytest.mark.parametrize("trials", [0, 5, 200])
+def test_densities_are_those_that_optuna_computes(trials):
+    kernels = kernels_of(SPACES, trials)
+    places = kernels.sample(np.random.RandomState(2), 60)
+    np.testing.assert_allclose(log_density(kernels, places), kernels.log_pdf(places), rtol=1e-9)
+
+
+@pytest.mark.parametrize("trials", [3, 150])
+def test_densities_of_trials_off_the_range_or_the_steps_that_are_searched_now_are_optunas(trials):
+    spaces = [FloatDistribution(*ends, step=0.02) for ends in ((0.0, 1.0), (0.0, 0.5), (0.005, 1.005))]
+    for one in (*spaces, FloatDistribution(0.01, 1.0, log=True)):
+        places = np.linspace(0.02, 0.98, trials)[:, None]
+        kernels = kernels_at(places, {"ratio": one})
+        at = kernels.sample(np.random.RandomState(1), 30)
+        np.testing.assert_allclose(log_density(kernels, at), kernels.log_pdf(at), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["stepped", "fine", "whole", "choice"])
+def test_the_probabilities_of_all_values_add_up_to_one(name):
+    one = SPACES[name]
+    steps = [0.0, 1.0, 2.0] if name == "choice" else np.arange(one.low, one.high + one.step / 2, one.step)
+    found = log_density(kernels_of({name: one}, 150), np.array(steps)[:, None])
+    assert np.exp(found).sum() == pytest.approx(1.0, abs=1e-9)
 
 
 def test_the_numbers_that_trials_share_are_those_that_optuna_finds():
