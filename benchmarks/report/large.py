@@ -16,7 +16,8 @@ from PIL import Image
 
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
-from gridsearch.results.shared.optuna_private import database_of, storage_of, study_id
+from gridsearch.results.shared.optuna_private import storage_of, study_id
+from gridsearch.results.shared.optuna_tables import database_of
 from tests.helpers.made_up import judged, model, strength
 from tests.helpers.pictures import gained, scene, to_bytes
 

@@ -27,13 +27,8 @@ from benchmarks.workers.counting import counting
 from gridsearch.experiment.experiment import Experiment, parse_experiment
 from gridsearch.results.shared import queue
 from gridsearch.results.shared.connect import connect
-from gridsearch.results.shared.optuna_private import (
-    database_of,
-    storage_of,
-    study_id,
-    waiting_trial_ids,
-    write_together,
-)
+from gridsearch.results.shared.optuna_private import storage_of, study_id
+from gridsearch.results.shared.optuna_tables import database_of, waiting_trial_ids, write_together
 from gridsearch.search.samplers.cmaes import GENERATION
 from gridsearch.search.workers.dispatch import alike, learnt_from, propose, twin_of, wanted
 from tests.helpers.postgres import Postgres, binaries_here, serving

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from gridsearch.base.errors import Busy, RunFailed
 from gridsearch.results.shared import STORAGE_VARIABLE
-from gridsearch.results.shared.optuna_private import QuickStorage
+from gridsearch.results.shared.optuna_tables import QuickStorage
 from gridsearch.results.shared.retry import LONGEST_OUTAGE, Retries, RetryingStorage, driver_message
 from gridsearch.results.shared.url import check_url, cleaned, redacted
 

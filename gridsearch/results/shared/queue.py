@@ -18,14 +18,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import MustStop, RunFailed, StorageLost
-from gridsearch.results.shared.optuna_private import (
-    open_trial,
-    state_and_attr,
-    storage_of,
-    study_id,
-    trial_id,
-    waiting_trial_ids,
-)
+from gridsearch.results.shared.optuna_private import storage_of, study_id, trial_id
+from gridsearch.results.shared.optuna_tables import open_trial, state_and_attr, waiting_trial_ids
 
 _LEASE = "lease"  # of a trial: the worker that draws it
 _BEAT = "beat"  # of a trial: the worker that was heard of last, and how often

@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, Engine, event
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
 from gridsearch.results.shared import STORAGE_VARIABLE
-from gridsearch.results.shared.optuna_private import QuickStorage
+from gridsearch.results.shared.optuna_tables import QuickStorage
 from gridsearch.results.shared.url import redacted, same_database, without_password
 
 FILE = "study.db"

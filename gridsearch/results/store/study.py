@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import near_name
 from gridsearch.results.shared.connect import connect, leading
-from gridsearch.results.shared.optuna_private import replace_study, storage_of
+from gridsearch.results.shared.optuna_private import storage_of
+from gridsearch.results.shared.optuna_tables import replace_study
 from gridsearch.results.shared.retry import driver_message
 from gridsearch.results.store import location
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, save_facts

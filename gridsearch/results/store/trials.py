@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.results.shared.optuna_private import write_together
+from gridsearch.results.shared.optuna_tables import write_together
 
 _IMAGES, _SECONDS = "images", "seconds"  # of a whole trial, as earlier versions kept them
 _BATCH = "rung "  # begins the name of a batch, before its number: its images and seconds

@@ -10,7 +10,7 @@ import sqlalchemy
 from gridsearch.base.errors import Busy, RunFailed
 from gridsearch.results.shared import connect as connecting
 from gridsearch.results.shared.connect import connect, leading
-from gridsearch.results.shared.optuna_private import database_of, replace_study
+from gridsearch.results.shared.optuna_tables import database_of, replace_study
 from gridsearch.results.shared.retry import is_lost
 from gridsearch.results.shared.url import parse_url
 from tests.helpers.postgres import PASSWORD

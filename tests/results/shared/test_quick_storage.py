@@ -9,7 +9,8 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from gridsearch.results.shared.optuna_private import QuickStorage, database_of, storage_of
+from gridsearch.results.shared.optuna_private import storage_of
+from gridsearch.results.shared.optuna_tables import QuickStorage, database_of
 
 SPACES = {
     "ratio": optuna.distributions.FloatDistribution(0, 1, step=0.25),
