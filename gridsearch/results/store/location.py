@@ -4,6 +4,7 @@ An SQLite file is opened for one process or for several, and replaced.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shlex
@@ -134,7 +135,13 @@ def require_database(path: Path) -> None:
     A process that opens and closes the file by itself gives up every lock that it has on it. Another one then
     takes itself for the last to leave, and removes the log that a run still writes to
     (https://www.sqlite.org/howtocorrupt.html, on advisory locks).
+
+    Raises:
+        BadInput: it is none.
+        PermissionError: it may not be read; SQLite would only say that it cannot be opened.
     """
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     place = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
     try:
         with contextlib.closing(sqlite3.connect(place, uri=True)) as connection:

@@ -23,6 +23,7 @@ from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.results import load_results
 from gridsearch.results.store.integrity import damage_is_named
+from tests.helpers.program import gridsearch
 from tests.helpers.stored import stored_run
 
 
@@ -98,6 +99,16 @@ def test_a_study_that_cannot_be_opened_is_closed_again(tmp_path, monkeypatch):
         assert not still_open()
     finally:
         gc.enable()
+
+
+def test_a_study_that_may_not_be_read_is_no_disk_that_does_not_answer(tmp_path, monkeypatch):
+    run = stored_run(tmp_path / "run")
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "study.db" and may(path, mode))
+    done = gridsearch("report", run)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: This user has no right to a file or its folder.\n  where: ")
+    assert "study.db" in done.stderr
 
 
 def test_a_study_that_made_pictures_smaller_is_reported(tmp_path):
