@@ -193,7 +193,7 @@ def _unknown_products(terms: Terms, work: Work) -> Iterator[tuple[Hashable, list
 
 
 @functools.lru_cache(2**10)  # most keys have the same terms
-def _sums_of_models(terms: Terms, adapters: frozenset[str]) -> list[tuple[Hashable, list[str]]]:
+def _sums_of_models(terms: Terms, adapters: frozenset[str]) -> tuple[tuple[Hashable, list[str]], ...]:
     """Return the inputs of each step here that is a sum of models with factors, and the models' names."""
     found = list[tuple[Hashable, list[str]]]()
     for node, _ in terms:
@@ -205,7 +205,7 @@ def _sums_of_models(terms: Terms, adapters: frozenset[str]) -> list[tuple[Hashab
         models = [name for name in names if isinstance(name, str) and name not in adapters]
         if len(models) == len(node.inputs) and is_sum(node.method, dict(node.numbers)):
             found.append((node.inputs, models))
-    return found
+    return tuple(found)
 
 
 def _of_made(node: Node, work: Work) -> Sum:

@@ -287,11 +287,11 @@ def _write_tile(context, like, out, width, up, panel, rank, scale, most):
 
     def build(own, builder, signature, given):
         _, out, width, up, panel, rank, scale, most = given
-        places, steps = [*range(0, LINE, _LANES)], own.get_abi_sizeof(own.get_data_type(like))
+        places, each = [*range(0, LINE, _LANES)], own.get_abi_sizeof(own.get_data_type(like))  # bytes
         sums = {(i, j): alloca_once(builder, _VECTOR) for i in range(_TILE) for j in places}
 
-        def place(start, index, kind, size=_FLOAT_SIZE):
-            at = builder.add(start, builder.mul(index, _LONG(size)))
+        def place(start, index, kind, each=_FLOAT_SIZE):
+            at = builder.add(start, builder.mul(index, _LONG(each)))
             return builder.inttoptr(at, kind.as_pointer())
 
         def repeated(value):
@@ -318,7 +318,7 @@ def _write_tile(context, like, out, width, up, panel, rank, scale, most):
             top = builder.select(builder.icmp_signed(">", bits, top), bits, top)
             value = _rounded(builder, builder.fmul(value, factor), like)
             at = builder.add(builder.mul(width, _LONG(i)), _LONG(j))
-            builder.store(value, place(out, at, value.type, steps), align=steps)
+            builder.store(value, place(out, at, value.type, each), align=each)
         builder.store(top, greatest, align=_FLOAT_SIZE)
         return own.get_dummy_value()
 
