@@ -4,7 +4,8 @@ Half precision comes as uint16, bfloat16 as int16 (numpy has neither), float32 a
 float32, in the order in which torch's operations do it, so that results are equal bit for bit; but for
 `add_products`, whose sums are exacter, and `product`. Tensors are worked on in blocks that stay in a core's
 first cache, or in lines: while one is worked on, another far ahead is fetched, as a processor's own
-prefetching stops at the end of a page.
+prefetching stops at the end of a page. What is written in lines goes past the caches, which would first read
+from memory what is to be replaced.
 
 They are compiled at their first call, and kept on disk by numba beside this file, or in the user's cache
 where that cannot be written. All are in one file because numba compiles them again only if this one changes.
@@ -29,6 +30,7 @@ _INT, _LONG, _FLOAT, _BYTES = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir
 _PREFETCH = ir.FunctionType(ir.VoidType(), [_BYTES, _INT, _INT, _INT])
 _TO_READ_SOON = _INT(0), _INT(3), _INT(1)  # to read, into all caches, as data
 _CACHE_LINE, _FLOAT_SIZE = 64, 4  # bytes
+_PIECE, _PIECE_SIZE, _LEAST_ALIGNED = ir.VectorType(_LONG, 4), 32, 8  # what is written at once; bytes
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy")
 _sum_in_any_order = njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
@@ -153,10 +155,63 @@ def _line(values, at):
     return values[at : at + LINE]
 
 
+@intrinsic
+def _skew(context, values):
+    """The number of values from the last place that is a multiple of a cache line's to where these begin."""
+
+    def build(own, builder, signature, given):
+        kind = signature.args[0]
+        size = own.get_abi_sizeof(own.get_data_type(kind.dtype))
+        start = builder.ptrtoint(own.make_array(kind)(own, builder, given[0]).data, _LONG)
+        return builder.udiv(builder.and_(start, _LONG(_CACHE_LINE - 1)), _LONG(size))
+
+    return types.int64(values), build
+
+
+@intrinsic
+def _stream(context, to, values):
+    """Write a line of values over `to`, which begins a cache line, past the caches."""
+
+    def build(own, builder, signature, given):
+        starts = [own.make_array(kind)(own, builder, one).data for kind, one in zip(signature.args, given, strict=True)]
+        to, values = (builder.bitcast(start, _PIECE.as_pointer()) for start in starts)
+        size = own.get_abi_sizeof(own.get_data_type(signature.args[0].dtype))
+        past_caches = builder.module.add_metadata([_INT(1)])
+        for k in range(LINE * size // _PIECE_SIZE):
+            value = builder.load(builder.gep(values, [_INT(k)]), align=_LEAST_ALIGNED)
+            stored = builder.store(value, builder.gep(to, [_INT(k)]), align=_PIECE_SIZE)
+            stored.set_metadata("nontemporal", past_caches)
+        return own.get_dummy_value()
+
+    return types.none(to, values), build
+
+
+@intrinsic
+def _all_written(context):
+    """A fence: what was written past the caches comes before what this thread writes later."""
+
+    def build(own, builder, signature, given):
+        builder.fence("seq_cst")
+        return own.get_dummy_value()
+
+    return types.none(), build
+
+
 @_compiled
-def _last_line(at, values):
-    """Return where a line begins, the last one so that it ends with the values: it may repeat some."""
-    return min(at, values.size - LINE)
+def _place(start, out):
+    """Return where a line begins that is all in `out`: the first and the last may repeat some values."""
+    return min(max(start, 0), out.size - LINE)
+
+
+@_compiled
+def _put(out, at, made):
+    """Write a line of values at `at`."""
+    to = out[at : at + LINE]
+    if _skew(to) == 0:
+        _stream(to, made)
+    else:
+        for i in range(LINE):
+            to[i] = made[i]
 
 
 @_compiled
@@ -177,15 +232,18 @@ def toward(outs, sizes, sources, weights, out_like, like):
         a, b = _block(sources[k, 0], 0, out.size, like), _block(sources[k, 1], 0, out.size, like)
         is_nearer = abs(weight) < np.float32(0.5)
         _along(out, a, b, weight if is_nearer else weight - ONE, a if is_nearer else b)
+    _all_written()
 
 
 @_compiled
 def _along(out, a, b, weight, start):
-    for at in range(0, out.size, LINE):
-        at = _last_line(at, out)
-        into, first, second, base = out[at : at + LINE], _line(a, at), _line(b, at), start[at : at + LINE]
+    made = np.empty(LINE, out.dtype)
+    for each in range(-_skew(out), out.size, LINE):
+        at = _place(each, out)
+        first, second, base = _line(a, at), _line(b, at), start[at : at + LINE]
         for i in range(LINE):
-            into[i] = _narrow(_fused(_wide(second[i]) - _wide(first[i]), weight, _wide(base[i])), into[i])
+            made[i] = _narrow(_fused(_wide(second[i]) - _wide(first[i]), weight, _wide(base[i])), made[i])
+        _put(out, at, made)
 
 
 @_compiled
@@ -195,15 +253,18 @@ def changed(outs, sizes, sources, weights, out_like, like):
         out = _block(outs[k], 0, sizes[k], out_like)
         a, change = _block(sources[k, 0], 0, out.size, like), _block(sources[k, 1], 0, out.size, like)
         _change(out, a, change, weights[k, 1])
+    _all_written()
 
 
 @_compiled
 def _change(out, a, change, weight):
-    for at in range(0, out.size, LINE):
-        at = _last_line(at, out)
-        into, first, second = out[at : at + LINE], _line(a, at), _line(change, at)
+    made = np.empty(LINE, out.dtype)
+    for start in range(-_skew(out), out.size, LINE):
+        at = _place(start, out)
+        first, second = _line(a, at), _line(change, at)
         for i in range(LINE):
-            into[i] = _narrow(_wide(second[i]) * weight + _wide(first[i]), into[i])
+            made[i] = _narrow(_wide(second[i]) * weight + _wide(first[i]), made[i])
+        _put(out, at, made)
 
 
 @_compiled
@@ -216,44 +277,43 @@ def total(outs, sizes, sources, weights, out_like, like):
             _pair(out, a, weights[k, 0], b, weights[k, 1])
         else:
             _total(out, sources[k], weights[k], like)
+    _all_written()
 
 
 @_compiled
 def _pair(out, a, weight_a, b, weight_b):
-    for at in range(0, out.size, LINE):
-        at = _last_line(at, out)
-        into, first, second = out[at : at + LINE], _line(a, at), _line(b, at)
+    made = np.empty(LINE, out.dtype)
+    for start in range(-_skew(out), out.size, LINE):
+        at = _place(start, out)
+        first, second = _line(a, at), _line(b, at)
         for i in range(LINE):
-            into[i] = _narrow(_fused(_wide(second[i]), weight_b, _wide(first[i]) * weight_a), into[i])
+            made[i] = _narrow(_fused(_wide(second[i]), weight_b, _wide(first[i]) * weight_a), made[i])
+        _put(out, at, made)
 
 
 @_compiled
 def _total(out, sources, weights, like):
-    total, last = np.empty(IN_CACHE, np.float32), sources.size - 1
-    for start in range(0, out.size, IN_CACHE):
-        here = out[start : start + IN_CACHE]
-        _begin(total, _block(sources[0], start, here.size, like), weights[0])
-        for k in range(1, last):
-            _add(total, _block(sources[k], start, here.size, like), weights[k])
-        _end(here, total, _block(sources[last], start, here.size, like), weights[last])
+    total, made = np.empty(LINE, np.float32), np.empty(LINE, out.dtype)
+    for start in range(-_skew(out), out.size, LINE):
+        at = _place(start, out)
+        _begin(total, _line(_block(sources[0], 0, out.size, like), at), weights[0])
+        for k in range(1, sources.size):
+            _add(total, _line(_block(sources[k], 0, out.size, like), at), weights[k])
+        for i in range(LINE):
+            made[i] = _narrow(total[i], made[i])
+        _put(out, at, made)
 
 
 @_compiled
 def _begin(total, values, weight):
-    for i in range(values.size):
+    for i in range(LINE):
         total[i] = _wide(values[i]) * weight
 
 
 @_compiled
 def _add(total, values, weight):
-    for i in range(values.size):
+    for i in range(LINE):
         total[i] = _fused(_wide(values[i]), weight, total[i])
-
-
-@_compiled
-def _end(out, total, values, weight):
-    for i in range(out.size):
-        out[i] = _narrow(_fused(_wide(values[i]), weight, total[i]), out[i])
 
 
 @_compiled
@@ -433,11 +493,13 @@ def _products_of_two(a, b):
 @_compiled
 def add_trained(out, base, weight, a, b, c):
     """Do what `pieces.add_train_difference` does."""
+    made = np.empty(LINE, out.dtype)
     for at in range(0, _in_lines(out), LINE):
-        into, start = out[at : at + LINE], _line(base, at)
-        first, second, third = _line(a, at), _line(b, at), _line(c, at)
+        start, first, second, third = _line(base, at), _line(a, at), _line(b, at), _line(c, at)
         for i in range(LINE):
-            into[i] = _trained(start[i], weight, first[i], second[i], third[i], into[i])
+            made[i] = _trained(start[i], weight, first[i], second[i], third[i], made[i])
+        _put(out, at, made)
+    _all_written()
     for i in range(_in_lines(out), out.size):
         out[i] = _trained(base[i], weight, a[i], b[i], c[i], out[i])
 

@@ -14,7 +14,7 @@ from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.formulas.pieces import add_train_difference, ties
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.kept import Kept
-from gridsearch.merge.engine.linear import MadeHere, blend, new_buffer
+from gridsearch.merge.engine.linear import MadeHere, blend, blend_into, new_buffer
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.sources import LoadedSource
 
@@ -74,6 +74,18 @@ def test_a_sum_of_two_whatever_their_bits(dtype, monkeypatch):
     for far in (0.3, 0.5, 0.7, 1e-3, -0.3, -1.0, 2.5):  # from a half on it starts at the other
         assert_alike(partial(merged, 1 - far, far), monkeypatch)
         assert_alike(partial(merged, 1, far), monkeypatch)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weights", [[0.7, 0.3], [1.0, 0.3], [0.7, 0.4], [0.2, -0.3, 1.4]])
+def test_a_sum_is_written_anywhere_in_memory_and_nothing_beside_it(weights, dtype, monkeypatch):
+    def merged(begin):
+        room = torch.full((SIZE + 64,), 7.0, dtype=dtype)
+        blend_into(room[begin : begin + SIZE], models(dtype, len(weights)), weights, dtype, new_buffer())
+        return room
+
+    for begin in (0, 1, 31, 32, 63):  # values of 2 or 4 bytes; a cache line has 64
+        assert_alike(partial(merged, begin), monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
