@@ -173,7 +173,8 @@ def _stream(context, to, values):
     """Write a line of values over `to`, which begins a cache line, past the caches."""
 
     def build(own, builder, signature, given):
-        starts = [own.make_array(kind)(own, builder, one).data for kind, one in zip(signature.args, given, strict=True)]
+        arrays = zip(signature.args, given, strict=True)
+        starts = [own.make_array(kind)(own, builder, one).data for kind, one in arrays]
         to, values = (builder.bitcast(start, _PIECE.as_pointer()) for start in starts)
         size = own.get_abi_sizeof(own.get_data_type(signature.args[0].dtype))
         past_caches = builder.module.add_metadata([_INT(1)])
