@@ -100,7 +100,7 @@ def search(name: str, of: Problem, renders: int | None = None) -> Found:
             log.images[ratio] = render(of.curve, of.cases, ratio, of.seed)
             log.drawn[ratio] = np.ones(len(of.cases), dtype=bool)
         return _found(log, 0)
-    checks = LEADERS * HELD_OUT + len(of.cases)
+    checks = LEADERS * HELD_OUT + min(LOOK, len(of.cases))  # a repeat that is the same ends so soon
     enough = partial(log.spent, None if renders is None else renders - checks)
     order = [f"p{case}_s0" for case in of.order]
     experiment = experiment_for(name, of.seed, len(of.cases))

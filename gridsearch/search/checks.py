@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.tables import LOOK
 from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of
@@ -76,12 +77,43 @@ def check_of(trial: optuna.Trial | FrozenTrial) -> tuple[Check, Mapping[str, Any
     return Check(said[ROLE], said[OF]), said[PARAMETERS]
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """The rule that ends a repeat after its first images, where each is the trial's own, pixel for pixel."""
+
+    digests: Mapping[str, str | None]  # of the trial's images, by case
+    cases: int  # of the trial
+
+    def next_look(self, drawn: int, sound: int) -> int:
+        """Return how many images are asked for: all, so that they come in the trial's own batches."""
+        return self.cases
+
+    def reason(self, study: optuna.Study, trial: FrozenTrial) -> str | None:
+        """Return why no further image is needed; None where one is."""
+        again = {case_of(row): row.get("digest") for row in store.images_of(trial)}
+        if len(again) < LOOK or None in again.values():
+            return None
+        same = all(self.digests.get(case) == digest for case, digest in again.items())
+        return f"the first {len(again)} images are the same" if same else None
+
+
 def evaluate_check(
-    checks: optuna.Study, trial: optuna.Trial, order: Mapping[str, Sequence[str]], render: RenderCases
+    study: optuna.Study,
+    checks: optuna.Study,
+    trial: optuna.Trial,
+    order: Mapping[str, Sequence[str]],
+    render: RenderCases,
 ) -> None:
-    """Render what a check still lacks, and tell its study the result; `order` is of `cases_by_role`."""
+    """Render what a check of a study's trial still lacks, and tell its own study the result.
+
+    `order` is of `cases_by_role`.
+    """
     check, parameters = check_of(trial)
-    found, _ = render_cases(checks, trial, parameters, order[check.role], render)
+    cases, ends = order[check.role], None
+    if check.role == REPEAT:
+        drawn = store.images_of(study.get_trials(deepcopy=False)[check.trial])
+        ends = Repeated({case_of(row): row.get("digest") for row in drawn}, len(cases))
+    found, _ = render_cases(checks, trial, parameters, cases, render, ends)
     checks.tell(trial, found.value)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -19,6 +19,18 @@ from gridsearch.search.trial.outcome import Batch, Outcome
 
 # Renders the cases of a trial: its number, its parameters, the ids of those stored or not wanted yet.
 RenderCases = Callable[[int, Mapping[str, Any], Collection[str]], Generator[Batch]]
+
+
+class Ends(Protocol):
+    """A rule that may end a trial before its last image, as `Racing` is."""
+
+    def next_look(self, drawn: int, sound: int) -> int:
+        """Return how many images there are when the trial can next be decided."""
+        ...
+
+    def reason(self, study: optuna.Study, trial: FrozenTrial) -> str | None:
+        """Return why the trial should end; None where it should not."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,33 +77,33 @@ def render_cases(
     parameters: Mapping[str, Any],
     order: Sequence[str],
     render: RenderCases,
-    racing: Racing | None = None,
+    ends: Ends | None = None,
 ) -> tuple[Outcome, str | None]:
     """Render the cases of the order that a trial still lacks, and record every batch.
 
-    Returns its outcome, and why it was pruned, which is asked of `racing` after every batch; None where not.
+    Returns its outcome, and why it was pruned, which is asked of `ends` after every batch; None where not.
     """
     # `frozen` is up to date: nobody else writes to the trial
     rows, batches = store.images_of(frozen(trial)), store.batch_count(frozen(trial))
     was_complete = store.WAS_COMPLETE in frozen(trial).user_attrs  # and has grown since: never pruned again
 
     def reason_to_stop() -> str | None:
-        if racing is None or was_complete or not 0 < len(rows) < len(order):
+        if ends is None or was_complete or not 0 < len(rows) < len(order):
             return None
-        return racing.reason(study, frozen(trial))
+        return ends.reason(study, frozen(trial))
 
-    if racing is not None:
+    if ends is not None:
         for step, loss in losses_by_step(rows, order).items():
             if step not in frozen(trial).intermediate_values:  # it was stored by an earlier version
                 trial.report(loss, step)
     stopped = reason_to_stop()
     while stopped is None and len(rows) < len(order):
         sound = sum(row["verdict"] == "ok" for row in rows)
-        end = racing.next_look(len(rows), sound) if racing else len(order)
+        end = ends.next_look(len(rows), sound) if ends else len(order)
         others = {case_of(row) for row in rows} | set(order[end:])
         with contextlib.closing(render(trial.number, parameters, others)) as drawing:
             for batch in drawing:
-                losses = losses_by_step(batch.rows, order) if racing is not None else {}
+                losses = losses_by_step(batch.rows, order) if ends is not None else {}
                 store.record_batch(trial, batches, batch.rows, batch.seconds, losses)
                 batches, rows = batches + 1, rows + batch.rows
                 if stopped := reason_to_stop():

@@ -174,7 +174,7 @@ def test_checks_go_on_where_they_were_interrupted(copy):
             while trial := queue.take(checks, "here", None):
                 painter.order = order[check_of(trial)[0].role]
                 try:
-                    evaluate_check(checks, trial, order, painter)
+                    evaluate_check(study, checks, trial, order, painter)
                 except KeyboardInterrupt:
                     queue.put_back(checks, trial)
                     raise
@@ -270,3 +270,18 @@ def test_window_is_not_finished_before_it_says_so(tmp_path):
     assert facts.planned <= len(trials)
     assert store.remaining(facts, trials) == 1
     assert store.remaining(facts, trials, "it is known") == 0
+
+
+@pytest.mark.parametrize(("other", "drawn"), [(None, 8), (ORDER[2], 12)])
+def test_a_repeat_ends_after_its_first_rungs_unless_an_image_of_them_is_another(tmp_path, other, drawn):
+    def paint(ratio, case):
+        return painted(ratio, case) | {"digest": f"{ratio} {case}"}
+
+    searched(tmp_path, experiment(trials=2), Painter(paint=paint))
+    again = Painter(paint=lambda ratio, case: paint(ratio, case) | ({"digest": "0"} if case == other else {}))
+    with store.open_study(tmp_path) as study:
+        checks, best = store.checks_of(study), study.best_trial
+        enqueue(checks, [Check(REPEAT, best.number)], {best.number: best.params})
+        evaluate_check(study, checks, queue.take(checks, "here", None), {REPEAT: ORDER}, again)
+        assert [trial.state for trial in checks.trials] == [TrialState.COMPLETE]
+    assert len(again.drawn) == drawn

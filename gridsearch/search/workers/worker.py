@@ -232,7 +232,7 @@ def _evaluate_check(worker: Worker, checks: optuna.Study, trial: optuna.Trial) -
         worker.setup.live.holds.clear()
         worker.setup.renderer.encoded.clear()
     render = partial(_rendered, worker, checks, trial, role, "checks/c", order[role])
-    evaluate_check(checks, trial, order, render)
+    evaluate_check(worker.study, checks, trial, order, render)
 
 
 def _rendered(
