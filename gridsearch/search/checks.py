@@ -5,7 +5,7 @@ a search asks of its own results: who leads, whether that is enough, and whether
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -114,7 +114,7 @@ def evaluate_check(
         drawn = store.images_of(study.get_trials(deepcopy=False)[check.trial])
         ends = Repeated({case_of(row): row.get("digest") for row in drawn}, len(cases))
     found, _ = render_cases(checks, trial, parameters, cases, render, ends)
-    checks.tell(trial, found.value)
+    checks.tell(trial, replace(found, cases=len(found.images)).value)  # a repeat may end early
 
 
 def leaders(study: optuna.Study, out: Path, wanted: int) -> list[int]:

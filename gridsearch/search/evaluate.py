@@ -92,7 +92,8 @@ def render_cases(
             return None
         return ends.reason(study, frozen(trial))
 
-    if ends is not None:
+    raced = isinstance(ends, Racing)  # then it is compared with other trials, by its images' losses
+    if raced:
         for step, loss in losses_by_step(rows, order).items():
             if step not in frozen(trial).intermediate_values:  # it was stored by an earlier version
                 trial.report(loss, step)
@@ -103,7 +104,7 @@ def render_cases(
         others = {case_of(row) for row in rows} | set(order[end:])
         with contextlib.closing(render(trial.number, parameters, others)) as drawing:
             for batch in drawing:
-                losses = losses_by_step(batch.rows, order) if ends is not None else {}
+                losses = losses_by_step(batch.rows, order) if raced else {}
                 store.record_batch(trial, batches, batch.rows, batch.seconds, losses)
                 batches, rows = batches + 1, rows + batch.rows
                 if stopped := reason_to_stop():
