@@ -603,8 +603,8 @@ def first_bits(a, b, step):
 
 @_compiled
 def bracketed(a, b, low, high):
-    """Return how many are below `low`, and the places and the bits of those from there to `high`."""
-    places, found = np.empty(a.size, np.int64), np.empty(a.size, np.int16)
+    """Return how many are below `low`, and the magnitudes of those from there to `high`."""
+    found = np.empty(a.size, np.float32)
     sides, every = np.zeros(IN_CACHE, np.uint8), np.uint64(0x0101010101010101)
     below, count = 0, 0
     for start in range(0, a.size, IN_CACHE):
@@ -616,10 +616,10 @@ def bracketed(a, b, low, high):
             between = eight & every
             while between:
                 i = start + 8 * word + _first_bit_set(between) // 8
-                places[count], found[count] = i, _first(a[i], b[i])
+                found[count] = abs(_wide(b[i]) - _wide(a[i]))
                 count += 1
                 between &= between - np.uint64(1)  # the next one of the eight
-    return below, places[:count].copy(), found[:count].copy()
+    return below, found[:count].copy()
 
 
 @_compiled

@@ -73,37 +73,38 @@ def _elected(
 def kth_magnitude(a: Tensor, b: Tensor, rank: int) -> float:
     """Return the magnitude at this rank, 1 the least, among those of b - a, which are flat.
 
-    In a large tensor a sample brackets the rank. What lies between the brackets is counted by its first 16
-    bits, and only magnitudes with those of this rank are compared as a whole.
+    In a large tensor a sample brackets the rank by the first 16 bits of magnitudes, and only those between
+    the brackets are compared as a whole.
     """
     if not a.is_cuda and a.numel() >= LARGE:
         loops = loops_for(a, b) if a.element_size() == 2 else None
         sample = loops.first_bits(array(a), array(b), STEP) if loops else _first_bits(a[::STEP], b[::STEP])
         share = rank / a.numel()
         away = 3 * (len(sample) * share * (1 - share)) ** 0.5 + 1  # standard errors of the rank
-        low, high = _at_ranks(sample, [share * len(sample) + side for side in (-away, away)])
-        below, places, bits = (
-            loops.bracketed(array(a), array(b), low, high) if loops else _bracketed(a, b, low, high)
+        bracket = _at_ranks(sample, [share * len(sample) + side for side in (-away, away)])
+        below, between = (
+            loops.bracketed(array(a), array(b), *bracket) if loops else _bracketed(a, b, *bracket)
         )
-        if below < rank <= below + len(bits):
-            (wanted,) = _at_ranks(bits, [rank - below])
-            rank -= below + int(np.count_nonzero(bits < wanted))
-            here = torch.from_numpy(places[bits == wanted])
-            a, b = a[here], b[here]
-    return (b.float() - a.float()).abs_().kthvalue(rank).values.item()
+        if below < rank <= below + len(between):
+            at = rank - below - 1
+            return float(np.partition(between, at)[at])
+    return _magnitudes(a, b).kthvalue(rank).values.item()
 
 
-def _bracketed(a: Tensor, b: Tensor, low: int, high: int) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return how many magnitudes have bits below `low`, and the places and bits of those up to `high`."""
-    below, places, found = 0, [], []
+def _magnitudes(a: Tensor, b: Tensor) -> Tensor:
+    return (b.float() - a.float()).abs_()
+
+
+def _bracketed(a: Tensor, b: Tensor, low: int, high: int) -> tuple[int, np.ndarray]:
+    """Return how many magnitudes have bits below `low`, and those that have bits from there to `high`."""
+    below, found = 0, []
     for here in pieces(a):
         bits = _first_bits(a[here], b[here])
         under = bits < low
         below += int(np.count_nonzero(under))
-        between = np.flatnonzero((bits <= high) ^ under)
-        places.append(between + here.start)
-        found.append(bits[between])
-    return below, np.concatenate(places), np.concatenate(found)
+        between = torch.from_numpy((bits <= high) ^ under)
+        found.append(_magnitudes(a[here][between], b[here][between]).numpy())
+    return below, np.concatenate(found)
 
 
 def _first_bits(a: Tensor, b: Tensor) -> np.ndarray:
