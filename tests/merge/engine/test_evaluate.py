@@ -11,7 +11,6 @@ from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine import live as live_module
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.evaluate import _label, evaluate, needed_sources
-from gridsearch.merge.engine.formulas.pieces import LARGE, kth_magnitude
 from gridsearch.merge.engine.kept import MOST, Kept
 from gridsearch.merge.engine.linear import new_buffer
 from gridsearch.merge.engine.live import Live, merge_live
@@ -210,27 +209,6 @@ def test_a_full_room_gives_the_place_of_what_was_not_used_for_longest():
     kept.find("other key", "w", held)
     assert not kept.has("other key", "w")  # those of other keys are needed as well
     assert kept.find("other key", "number", lambda: 3) == kept.find("other key", "number", lambda: 4) == 3
-
-
-@pytest.mark.parametrize("share", [0.001, 0.2, 0.5, 0.8, 0.999])
-@pytest.mark.parametrize("kind", ["normal", "heavy", "ordered", "ties", "half", "bfloat16", "mixed"])
-def test_a_threshold_found_by_a_sample_is_the_exact_one(share, kind):
-    """That of the differences in float32, which half precision holds as they are only of near values."""
-    generator = torch.Generator().manual_seed(1)
-    size = 2 * LARGE + 77
-    a, b = torch.zeros(size), torch.randn(size, generator=generator)
-    if kind == "heavy":
-        b = b**5
-    elif kind == "ordered":  # so that a sample at even steps is not like the rest
-        b = b.abs().sort().values
-    elif kind == "ties":
-        b = b.mul(3).round()
-    elif kind != "normal":
-        a = torch.randn(size, generator=generator).mul(20)
-        a, b = (a.bfloat16(), b.bfloat16()) if kind == "bfloat16" else (a.half(), b.half())
-        b = b.float() if kind == "mixed" else b
-    rank = max(int(share * size), 1)
-    assert kth_magnitude(a, b, rank) == (b.float() - a.float()).abs().kthvalue(rank).values.item()
 
 
 @pytest.mark.parametrize("largest", [0.0, 1e-45, 1e-20, 1.0, 60_000.0, 1e30])

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridsearch.merge.engine.formulas.ranks import value_of_rank
+
 
 def elected_mean(differences: Sequence[Tensor], vote: str, weights: Sequence[float] | None = None) -> Tensor:
     """Return at each place the mean of the differences that have the elected sign, and 0 where none is.
@@ -63,13 +65,8 @@ def _middle(difference: Tensor, drop_smallest: float, drop_largest: float) -> Te
     low, high = int(drop_smallest * count) + 1, count - int(drop_largest * count)
     if low > high:
         return torch.zeros_like(difference)
-    least, most = size.flatten().kthvalue(low).values, size.flatten().kthvalue(high).values
+    least, most = (value_of_rank(size.flatten(), rank) for rank in (low, high))
     return torch.where((size >= least) & (size <= most), difference, 0)
-
-
-def least_rank(k: float, size: int) -> int:
-    """Return the rank, 1 the least, of the smallest of so many magnitudes of which the share `k` is kept."""
-    return max(int((1 - k) * size), 1)
 
 
 def trim(difference: Tensor, least: float) -> Tensor:
@@ -105,4 +102,4 @@ def _varied(differences: Sequence[Tensor], k: float) -> Tensor:
     count = int(k * torch.count_nonzero(variance).item())
     if count == 0:
         return torch.zeros_like(mean, dtype=torch.bool)
-    return (variance >= variance.kthvalue(variance.numel() - count + 1).values).reshape(mean.shape)
+    return (variance >= value_of_rank(variance, variance.numel() - count + 1)).reshape(mean.shape)

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from gridsearch.merge.engine.compiled import TAKEN, addresses, array, loops_for
-from gridsearch.merge.engine.formulas.differences import least_rank, trim
+from gridsearch.merge.engine.formulas.differences import trim
 from gridsearch.merge.engine.formulas.elections import ChangeAt, combined
+from gridsearch.merge.engine.formulas.ranks import least_rank, magnitude_of_rank
 from gridsearch.merge.engine.linear import pieces
 
-STEP = 101  # from one element of a sample to the next: a prime, to meet all columns of a matrix
 MOST_TRAINED = 1.8  # of a difference
-LARGE = 2**16  # elements, of which such a sample tells something
 
 
 def add_train_difference(out: Tensor, base: Tensor, weight: float, a: Tensor, b: Tensor, c: Tensor) -> None:
@@ -54,7 +53,7 @@ def ties(a: Tensor, *others: Tensor, k: float, vote: str, combine: str) -> Chang
         return trim(end[here].float() - start[here].float(), least)
 
     ends = [other.reshape(-1) for other in others]
-    leasts = [kth_magnitude(start, end, rank) if k < 1 else 0.0 for end in ends]
+    leasts = [magnitude_of_rank(start, end, rank) if k < 1 else 0.0 for end in ends]
     if combine == "mean" and (loops := loops_for(start, *ends)):
         return partial(_elected, loops, start, ends, leasts, vote)
     return combined([partial(part, *one) for one in zip(ends, leasts, strict=True)], a.shape, vote, combine)
@@ -68,55 +67,3 @@ def _elected(
         array(made), array(start[here]), places, np.array(leasts, np.float32), vote == "count"
     )
     return made
-
-
-def kth_magnitude(a: Tensor, b: Tensor, rank: int) -> float:
-    """Return the magnitude at this rank, 1 the least, among those of b - a, which are flat.
-
-    In a large tensor a sample brackets the rank by the first 16 bits of magnitudes, and only those between
-    the brackets are compared as a whole.
-    """
-    if not a.is_cuda and a.numel() >= LARGE:
-        loops = loops_for(a, b) if a.element_size() == 2 else None
-        sample = loops.first_bits(array(a), array(b), STEP) if loops else _first_bits(a[::STEP], b[::STEP])
-        share = rank / a.numel()
-        away = 3 * (len(sample) * share * (1 - share)) ** 0.5 + 1  # standard errors of the rank
-        bracket = _at_ranks(sample, [share * len(sample) + side for side in (-away, away)])
-        below, between = (
-            loops.bracketed(array(a), array(b), *bracket) if loops else _bracketed(a, b, *bracket)
-        )
-        if below < rank <= below + len(between):
-            at = rank - below - 1
-            return float(np.partition(between, at)[at])
-    return _magnitudes(a, b).kthvalue(rank).values.item()
-
-
-def _magnitudes(a: Tensor, b: Tensor) -> Tensor:
-    return (b.float() - a.float()).abs_()
-
-
-def _bracketed(a: Tensor, b: Tensor, low: int, high: int) -> tuple[int, np.ndarray]:
-    """Return how many magnitudes have bits below `low`, and those that have bits from there to `high`."""
-    below, found = 0, []
-    for here in pieces(a):
-        bits = _first_bits(a[here], b[here])
-        under = bits < low
-        below += int(np.count_nonzero(under))
-        between = torch.from_numpy((bits <= high) ^ under)
-        found.append(_magnitudes(a[here][between], b[here][between]).numpy())
-    return below, np.concatenate(found)
-
-
-def _first_bits(a: Tensor, b: Tensor) -> np.ndarray:
-    """Return the first 16 bits of the magnitudes of b - a, which order these; of 16-bit floats, rounded."""
-    first, second = (one if one.element_size() == 2 else one.float() for one in (a, b))
-    difference = second - first
-    if difference.element_size() == 2:
-        return difference.view(torch.int16).numpy() & 0x7FFF
-    return (difference.view(torch.int32).numpy() >> 16).astype(np.int16) & 0x7FFF
-
-
-def _at_ranks(bits: np.ndarray, ranks: Sequence[float]) -> list[int]:
-    """Return the number at each rank, or the nearest there is."""
-    upto = torch.bincount(torch.from_numpy(bits)).cumsum(0).numpy()
-    return np.searchsorted(upto, np.clip(ranks, 1, len(bits))).tolist()

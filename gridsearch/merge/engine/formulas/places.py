@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from gridsearch.merge.engine.formulas.ranks import value_of_rank
+
 
 def nearswap(a: Tensor, b: Tensor, ratio: float, threshold: float) -> Tensor:
     """Take b where it is within `threshold` of a, and elsewhere go so far towards it (alchemonaut 2024)."""
@@ -58,7 +60,7 @@ def top_k_tensor_sum(a: Tensor, b: Tensor, ratio: float, offset: float) -> Tenso
 
 
 def _kth(sizes: Tensor, k: int) -> float:
-    return sizes.kthvalue(k).values.item() if k > 0 else -1.0
+    return value_of_rank(sizes, k) if k > 0 else -1.0
 
 
 def _region(width: float, offset: float, count: int) -> tuple[int, int, bool]:

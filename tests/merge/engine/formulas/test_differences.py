@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gridsearch.merge.engine.formulas import elections
+from gridsearch.merge.engine.formulas.dropout import _drawn
 from tests.helpers.methods import WHOLE
 from tests.helpers.tensors import SHAPES, close, row, tensors
 
@@ -77,6 +78,20 @@ def test_dare_drops_the_share_and_scales_the_rest_up(probability):
     assert abs(dropped.double().mean() - probability) < 4 * spread
     expected = a + 0.5 * (b - a) / (1 - probability)
     torch.testing.assert_close(merged[~dropped], expected[~dropped])
+
+
+@pytest.mark.parametrize("count", [1, 7, 15, 16, 1000])
+def test_the_draws_are_those_of_torchs_bernoulli(count):
+    for chance in [0.0, 0.1, 1 / 3, 0.5, 0.999, 1.0]:
+        chances = torch.full((count,), chance)
+        two, own = (torch.Generator().manual_seed(5) for _ in range(2))
+        for _ in range(2):  # the second draws go on where the first ended
+            expected = torch.bernoulli(chances, generator=two).bool()
+            assert torch.equal(_drawn(chances[0], chances.shape, own), expected)
+    chances = torch.rand(count)
+    two, own = (torch.Generator().manual_seed(5) for _ in range(2))
+    expected = torch.bernoulli(chances, generator=two).bool()
+    assert torch.equal(_drawn(chances, chances.shape, own), expected)
 
 
 def test_dare_linear_adds_models_that_are_thinned_each_for_itself():
