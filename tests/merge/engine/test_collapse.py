@@ -101,7 +101,7 @@ def by_hand(blocks, key):
     return [value for name, value in blocks.items() if name in meant][-1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(linear_steps(), st.integers(0, 100))
 def test_a_linear_chain_collapses_to_what_its_steps_give_one_by_one(steps, seed):
     what = recipe(*steps)

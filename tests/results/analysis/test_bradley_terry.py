@@ -59,6 +59,7 @@ def test_it_matters_not_who_is_called_what_and_stands_where(said, names):
     assert abs(strengths.sum()) < 1e-9
 
 
+@pytest.mark.night
 def test_intervals_hold_the_truth_as_often_as_they_say():
     """150 people of known taste judge 40 pairs of five trials, and call some equal."""
     rng = np.random.default_rng(5)

@@ -139,6 +139,7 @@ def equally_good(rng, leaders: int, prompts: str, count: int, seeds: int = 4) ->
     return table.assign(loss=image_losses(verdict, defect.ravel()))
 
 
+@pytest.mark.night
 def test_where_none_is_better_at_most_one_winner_in_twenty_is_unmasked():
     rng = np.random.default_rng(0)
     alarms, studies = 0, 60
