@@ -23,9 +23,10 @@ def main() -> None:
     parser.add_argument("--world", choices=worlds, action="append", help="this world alone; may be repeated")
     parser.add_argument("--how", choices=HOWS, action="append", help="this search alone; may be repeated")
     parser.add_argument("--save", type=Path, help="add every study of --worlds to this CSV file (bars.py)")
+    parser.add_argument("--first", type=int, help="the seed of each world's first study (0; held back: 1000)")
     asked = parser.parse_args()
     if asked.worlds:
-        lines = claims.table(asked.world or worlds, asked.how or HOWS, asked.studies, asked.save)
+        lines = claims.table(asked.world or worlds, asked.how or HOWS, asked.studies, asked.save, asked.first)
     elif asked.coverage:
         PICTURE.parent.mkdir(exist_ok=True)
         lines = draw_coverage(asked.studies, PICTURE)

@@ -181,12 +181,15 @@ loss    the recommended ratio's true mean loss over the one that is said to be e
 stopped of trials truly as good as the best so far that survive, those that the race stopped (of how many)"""
 
 
-def table(names: Sequence[str], hows: Sequence[str], studies: int, save: Path | None) -> Iterator[str]:
+def table(
+    names: Sequence[str], hows: Sequence[str], studies: int, save: Path | None, first: int | None = None
+) -> Iterator[str]:
     """The lines, each as soon as it is known; every study's claim is added to the file `save`."""
     yield HEAD.format(studies=studies)
     for name in names:
         for how in hows:
-            found = pd.DataFrame([asdict(claim_of(name, how, seed)) for seed in seeds_of(name, studies)])
+            seeds = seeds_of(name, studies, first)
+            found = pd.DataFrame([asdict(claim_of(name, how, seed)) for seed in seeds])
             if save:
                 own = found.assign(world=name, how=how)
                 own.to_csv(save, mode="a", header=not save.exists(), index=False)

@@ -349,9 +349,10 @@ def world_of(name: str, rng: np.random.Generator) -> World:
     return DRAW[name.partition(":")[0]](rng)
 
 
-def seeds_of(name: str, studies: int) -> range:
-    """The seeds of so many studies of a world."""
-    first = 1000 if name in HELD_BACK else 0
+def seeds_of(name: str, studies: int, first: int | None = None) -> range:
+    """The seeds of so many studies of a world, from `first` on."""
+    if first is None:
+        first = 1000 if name in HELD_BACK else 0
     return range(first, first + studies)
 
 

@@ -104,7 +104,7 @@ def test_window_finds_both_edges_and_the_best_with_a_part_of_the_grid_and_ends_b
     what = experiment(sampler="window", trials=None)
     searched(tmp_path, what, painter)
     ended = store.read_study(tmp_path)
-    assert ended.done == "the window and the best in it are found, as closely as the steps allow"
+    assert ended.done == "the window and the best in it are found, as closely as steps and prompts allow"
     tried = {trial.params["ratio"]: trial.state for trial in ended.trials}
     assert {0.25, 0.3, 0.7, 0.75} <= {round(ratio, 10) for ratio in tried}
     assert len(painter.drawn) < 0.75 * 21 * len(ORDER)  # a coarse grid: little to be saved

@@ -7,7 +7,8 @@ ratio lies that does not survive. So:
 1. coarse: both ends, the thirds, then every tenth of the range, from the middle outwards;
 2. search: where nothing survives, halve the gaps in which the dial turns from under- to over-cooked or,
    with the models in the other order, back;
-3. edges: part the gaps between what survives and what does not, down to the resolution;
+3. edges: part the gaps between what survives and what does not, down to the resolution; about a wide
+   window down to two fine steps;
 4. refine: halve the gaps about the best in the window, as far as that pays.
 
 In the first look a ratio gets a single image, and others only if that is sound. Where an edge would rest on
@@ -41,6 +42,8 @@ RUNS = 3  # so many runs of survivors have their edges found: more are the luck 
 FINEST = 1 / 11  # of the window's width: the spacing at the best
 COARSEST = 1 / 4  # the same with one case: the best is known less well, by the root of their number
 USUAL_CASES = 16  # of a trial
+COARSER = 1.5  # times as wide is that spacing where it comes to two fine steps at most
+WIDE = 6  # steps: the edges of so wide a window are found to two fine steps, as halving these tells little
 GROWTH = 2.0  # further off, gaps may be so many times as wide as their distance from the best
 HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
 LEAST_PART = 0.25  # of the gap at an edge: it is parted where the shares that survive cross, but not nearer
@@ -66,6 +69,12 @@ class RatioAxis:
 
     values: tuple[float, ...]
     step: float
+
+    @property
+    def near(self) -> float:
+        """The distance of ratios that are as good as neighbours in a wide window: two steps that are fine."""
+        fine = self.step <= 1.01 * WITHOUT_STEP * (self.values[-1] - self.values[0])
+        return self.step * (2 if fine else 1)
 
     def free(self, low: float, high: float, taken: Sequence[float]) -> list[float]:
         """Return the values strictly between that are not taken."""
@@ -248,21 +257,23 @@ def _edges(
     """Yield ratios in the gaps on both sides of a run, the wider gap first."""
     pairs = [(known[i - 1], known[i]) for i in run if 0 < i < len(known)]
     gaps = sorted(pairs, key=lambda gap: gap[0].ratio - gap[1].ratio)
-    in_turn = zip_longest(*(_next_at_edge(*gap, taken, axis, unsure) for gap in gaps))
+    wide = known[run[1] - 1].ratio - known[run[0]].ratio >= (WIDE - 0.01) * axis.step
+    enough = 1.01 * (axis.near if wide else axis.step)
+    in_turn = zip_longest(*(_next_at_edge(*gap, taken, axis, unsure, enough) for gap in gaps))
     yield from (ratio for ratios in in_turn for ratio in ratios if ratio is not None)
 
 
 def _next_at_edge(
-    a: Seen, b: Seen, taken: Sequence[float], axis: RatioAxis, unsure: Collection[float]
+    a: Seen, b: Seen, taken: Sequence[float], axis: RatioAxis, unsure: Collection[float], enough: float
 ) -> Iterator[float]:
     """Yield what to try between two neighbours: where the shares that survive cross on a straight line.
 
-    Once there is nothing between, the one that was only glanced at.
+    Once they are near `enough`, or there is nothing between, the one that was only glanced at.
     """
-    free = axis.free(a.ratio, b.ratio, ())
-    if not free:
+    free, edge = axis.free(a.ratio, b.ratio, ()), keeps_half(a) != keeps_half(b)
+    if not free or (edge and b.ratio - a.ratio <= enough):
         yield from (one.ratio for one in (a, b) if one.ratio in unsure)
-    elif keeps_half(a) == keeps_half(b) or any(a.ratio < ratio < b.ratio for ratio in taken):
+    elif not edge or any(a.ratio < ratio < b.ratio for ratio in taken):
         yield from _next_in(a.ratio, b.ratio, taken, axis)
     else:
         part = (a.survived - SURVIVES) / (a.survived - b.survived)
@@ -274,7 +285,8 @@ def _refine(run: Sequence[Seen], taken: Sequence[float], axis: RatioAxis, finest
     """Yield ratios in gaps inside a run that are wide for their distance from the best, the widest first."""
     low, high = run[0].ratio, run[-1].ratio
     best = smoothed_best(run, high - low)
-    finest = max(axis.step, finest * (high - low))
+    finest *= high - low
+    finest = max(axis.step, finest, min(COARSER * finest, axis.near))
     wanted = []
     for a, b in pairwise(sorted({low, high, *(ratio for ratio in taken if low < ratio < high)})):
         excess = (b - a) / max(finest, GROWTH * max(a - best, best - b, 0.0))

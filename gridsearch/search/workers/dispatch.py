@@ -77,7 +77,7 @@ def why_done(
     if settings.trials is not None and ended >= settings.trials:
         return f"{ended} trials are done"
     if settings.sampler == "window" and window_sampler(experiment, study).done(study):
-        return "the window and the best in it are found, as closely as the steps allow"
+        return "the window and the best in it are found, as closely as steps and prompts allow"
     return narrow
 
 
