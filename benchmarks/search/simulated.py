@@ -18,9 +18,10 @@ from gridsearch.results.results import Results
 from gridsearch.score.score import SURVIVES
 from gridsearch.search.checks import FLAT_FROM
 from gridsearch.search.racing import Racing
+from gridsearch.search.samplers.axis import coarse_left, make_axis
 from gridsearch.search.samplers.certain import beyond_edges
 from gridsearch.search.samplers.glance import glances
-from gridsearch.search.samplers.window import Seen, at_edge, coarse_left, finest_of, make_axis, next_ratio
+from gridsearch.search.samplers.window import Seen, at_edge, finest_of, next_ratio
 from gridsearch.search.trial.outcome import SIDES
 from tests.helpers.made_up import results_of
 

@@ -19,13 +19,14 @@ from gridsearch.experiment.values import Range, choices_of
 from gridsearch.results import store
 from gridsearch.results.analysis.probe import PROBE, expectation_of
 from gridsearch.results.analysis.sensitivity import map_of
+from gridsearch.search.samplers.axis import RatioAxis, coarse_to_fine, make_axis
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
 from gridsearch.search.samplers.expectation import probed_along
 from gridsearch.search.samplers.glance import most_glances
 from gridsearch.search.samplers.gp import Gp
 from gridsearch.search.samplers.tpe import Tpe
-from gridsearch.search.samplers.window import RatioAxis, coarse_to_fine, make_axis, window_trials
 from gridsearch.search.samplers.window_sampler import MOST_CURVES, WindowSampler
+from gridsearch.search.samplers.window_trials import window_trials
 
 LEAST_POPULATION, MOST_POPULATION = 6, 50
 GENERATIONS = 6  # that NSGA-II has at least, where its trials allow

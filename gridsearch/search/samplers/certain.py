@@ -11,7 +11,8 @@ from itertools import takewhile
 import scipy
 
 from gridsearch.score.score import SURVIVES
-from gridsearch.search.samplers.window import RatioAxis, Seen, best_seen, keeps_half, known_of, nearest_value
+from gridsearch.search.samplers.axis import RatioAxis, nearest_value
+from gridsearch.search.samplers.window import Seen, best_seen, keeps_half, known_of
 
 BEYOND = 0.25  # of the window's width: so far off the edge, or at most twice as far, it shall be known
 LEAST_PROMPTS = 6  # fewer are never sure, even if all fail

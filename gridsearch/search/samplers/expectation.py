@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import Range
 from gridsearch.results.analysis.probe import Expectation
-from gridsearch.search.samplers.window import RatioAxis, Seen, coarse_left, make_axis, nearest_value
+from gridsearch.search.samplers.axis import RatioAxis, coarse_left, make_axis, nearest_value
+from gridsearch.search.samplers.window import Seen
 
 MOST_PROBED = 21  # ratios: between them the curve is straight enough
 REFERENCES_ASKED = 8

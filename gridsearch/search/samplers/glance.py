@@ -10,16 +10,8 @@ from itertools import pairwise
 from math import ceil
 
 from gridsearch.score.score import SURVIVES
-from gridsearch.search.samplers.window import (
-    COARSE,
-    RatioAxis,
-    Seen,
-    coarse_left,
-    halvings,
-    known_of,
-    nearest_value,
-    turns_in,
-)
+from gridsearch.search.samplers.axis import COARSE, RatioAxis, coarse_left, halvings, nearest_value
+from gridsearch.search.samplers.window import Seen, known_of, turns_in
 
 # Of the range. Of simulated windows 0.02 to 0.04 wide, single images so far apart hit 95%; at 0.03, 80%
 # (`python -m benchmarks.search --worlds --world island`).

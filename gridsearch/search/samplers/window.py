@@ -22,19 +22,16 @@ or at which ratios.
 """
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from heapq import heapify, heappop, heappush
 from itertools import islice, pairwise, zip_longest
 
 import numpy as np
 
 from gridsearch.score.score import SURVIVES
+from gridsearch.search.samplers.axis import RatioAxis, coarse_left, halvings, nearest_value
 
-COARSE = 0.1  # of the range: the spacing of the first look
-WITHOUT_STEP = 0.01  # of the range: the resolution where none is asked for
 RIVAL = 0.2  # a second run of survivors is refined where it keeps at most so much less than the first
 RUNS = 3  # so many runs of survivors have their edges found: more are the luck of a few prompts
 # Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
@@ -61,35 +58,6 @@ class Seen:
     partial: bool = False  # it was stopped early, so that these are of some of its images only
     glanced: bool = False  # it was stopped after its first images: little more than a guess
     prompts: int = 0  # of which it has images
-
-
-@dataclass(frozen=True)
-class RatioAxis:
-    """The ratios that may be tried, ascending."""
-
-    values: tuple[float, ...]
-    step: float
-
-    @property
-    def near(self) -> float:
-        """The distance of ratios that are as good as neighbours in a wide window: two steps that are fine."""
-        fine = self.step <= 1.01 * WITHOUT_STEP * (self.values[-1] - self.values[0])
-        return self.step * (2 if fine else 1)
-
-    def free(self, low: float, high: float, taken: Sequence[float]) -> list[float]:
-        """Return the values strictly between that are not taken."""
-        near = self.step / 100
-        between = self.values[bisect_right(self.values, low + near) : bisect_left(self.values, high - near)]
-        return [value for value in between if all(abs(value - other) > near for other in taken)]
-
-
-def make_axis(low: float, high: float, step: float | None) -> RatioAxis:
-    """Return the multiples of `step` from `low`; without a step, a hundred of them to `high`."""
-    if high <= low:
-        return RatioAxis((low,), 1.0)
-    step = step or WITHOUT_STEP * (high - low)
-    count = int((high - low) / step + 1e-6)
-    return RatioAxis(tuple(round(low + i * step, 10) for i in range(count + 1)), step)
 
 
 def finest_of(cases: int) -> float:
@@ -162,21 +130,6 @@ def _stages(seen: Sequence[Seen], axis: RatioAxis, finest: float) -> Iterator[fl
             yield from _refine(known[slice(*run)], taken, axis, finest)
 
 
-def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
-    """Return the rest of the first look: both ends, the thirds, then from the middle outwards.
-
-    So the first four ratios tell best whether all are alike.
-    """
-    count = len(axis.values)
-    every = max(1, round(COARSE * (axis.values[-1] - axis.values[0]) / axis.step))
-    last, middle = count - 1, (count - 1) / 2
-    inner = sorted(set(range(0, count, every)) - {0, last}, key=lambda i: (abs(i - middle), i))
-    thirds = [min(inner, key=lambda i: abs(i - third * last)) for third in (1 / 3, 2 / 3) if inner]
-    look = [axis.values[i] for i in dict.fromkeys([0, last, *thirds, *inner])]
-    near = axis.step / 2  # a neighbour that an earlier run left off the grid serves as well
-    return [value for value in look if all(abs(value - other) > near for other in taken)]
-
-
 def known_of(seen: Iterable[Seen]) -> list[Seen]:
     """Return those with values, ascending; of several at one ratio, the one that was drawn furthest."""
     found: dict[float, Seen] = {}
@@ -203,27 +156,6 @@ def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
     alive = [False, *map(keeps_half, known), False]
     turns = [i for i, (a, b) in enumerate(pairwise(alive)) if a != b]
     return list(zip(turns[::2], turns[1::2], strict=True))
-
-
-def halvings(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
-    """Yield points between, always the middle of the widest gap; ratios that are taken part gaps."""
-    places = sorted([low, *(ratio for ratio in taken if low < ratio < high), high])
-    gaps = [(round(a - b, 9), a, b) for a, b in pairwise(places)]  # the widest first, of equals the lowest
-    heapify(gaps)
-    while gaps:
-        _, low, high = heappop(gaps)
-        if free := axis.free(low, high, ()):
-            middle = nearest_value((low + high) / 2, free)
-            yield middle
-            for a, b in pairwise((low, middle, high)):
-                heappush(gaps, (round(a - b, 9), a, b))
-
-
-def coarse_to_fine(values: Sequence[float]) -> list[float]:
-    """Return both ends, then the middle of the widest gap, again and again."""
-    last = len(values) - 1
-    between = halvings(0, last, (), RatioAxis(tuple(range(len(values))), 1.0))
-    return [values[int(i)] for i in dict.fromkeys((0, last, *between))]
 
 
 def _next_in(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
@@ -297,11 +229,6 @@ def _refine(run: Sequence[Seen], taken: Sequence[float], axis: RatioAxis, finest
             yield nearest_value((a + b) / 2, free)
 
 
-def nearest_value(place: float, values: Sequence[float]) -> float:
-    """Return the value nearest to a place, the lower of two as near."""
-    return min(values, key=lambda value: (abs(value - place), value))
-
-
 def smoothed_best(run: Sequence[Seen], width: float) -> float:
     """Return where the loss of a run of survivors is least, along a smooth curve through it.
 
@@ -318,34 +245,3 @@ def smoothed_best(run: Sequence[Seen], width: float) -> float:
     noise = 0.1**2 * np.eye(len(ratios))
     weights = np.linalg.solve(rbf(ratios, ratios, length) + noise, losses - losses.mean())
     return float(points[(rbf(points, ratios, length) @ weights).argmin()])
-
-
-WIDTHS = (0.02, 0.1, 0.3)  # of windows that are tried out, as shares of the range
-PLACES = (0.2, 0.37, 0.61)  # of their middles
-# Prompts differ and losses scatter, so that the best moves while the search refines around it. Of simulated
-# studies (benchmarks/search: steps of 0.002 to 0.05, windows of 0.02 to 0.3, 4 or 16 prompts) none took more
-# than this times the most of the windows that are tried out here.
-SCATTER = 1.2
-
-
-@cache
-def window_trials(axis: RatioAxis, curves: int) -> tuple[int, int]:
-    """Return about the fewest and the most trials that a search along so many curves takes.
-
-    Each curve has its first look; of the fewest, one alone is followed to its edges, of the most all are.
-    """
-    look = len(coarse_left((), axis))
-    each = [_trials(axis, place, width) for width in WIDTHS for place in PLACES]
-    most = min(math.ceil(SCATTER * max(each)), len(axis.values))
-    return curves * look + max(min(each) - look, 0), curves * most
-
-
-def _trials(axis: RatioAxis, place: float, width: float) -> int:
-    """Return how many it takes to find a window there, did nothing vary from prompt to prompt."""
-    low, span = axis.values[0], axis.values[-1] - axis.values[0]
-    seen: list[Seen] = []
-    while (ratio := next_ratio(seen, axis)) is not None:
-        at = ((ratio - low) / span - place) / width  # -0.5 and 0.5 are its edges
-        sound = abs(at) <= 0.5
-        seen.append(Seen(ratio, float(sound), at, 2 * at**2 if sound else 1.9))
-    return len(seen)

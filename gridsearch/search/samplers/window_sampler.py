@@ -22,10 +22,11 @@ from gridsearch.score.score import SURVIVES, number
 from gridsearch.search.parameters import as_given, parameters_of, tidied
 from gridsearch.search.racing import best_complete_trial
 from gridsearch.search.samplers import window
+from gridsearch.search.samplers.axis import RatioAxis, coarse_left, make_axis
 from gridsearch.search.samplers.certain import beyond_edges
 from gridsearch.search.samplers.expectation import look_as_expected
 from gridsearch.search.samplers.glance import glances
-from gridsearch.search.samplers.window import RatioAxis, Seen
+from gridsearch.search.samplers.window import Seen
 
 MOST_CURVES = 100  # each has at least a coarse look of its own
 UNTOLD = 2  # images of a glance where no trial is whole: the first prompt may fail everywhere
@@ -173,7 +174,7 @@ class WindowSampler(BaseSampler):
             ((key, seen),) = slices.items()
             return [(key, ratio) for ratio in look_as_expected(self.expected, seen, axis)]
         looks = [
-            [(key, ratio) for ratio in window.coarse_left([one.ratio for one in seen], axis)]
+            [(key, ratio) for ratio in coarse_left([one.ratio for one in seen], axis)]
             for key, seen in slices.items()
         ]
         return [item for items in itertools.zip_longest(*looks) for item in items if item]
@@ -196,7 +197,7 @@ class WindowSampler(BaseSampler):
 
     def _looked_at(self, axis: RatioAxis, slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
         """Return the best slice, once all had their first look; none before, nor where nothing is stopped."""
-        looked = all(not window.coarse_left([one.ratio for one in seen], axis) for seen in slices.values())
+        looked = all(not coarse_left([one.ratio for one in seen], axis) for seen in slices.values())
         return _worth_it(slices)[:1] if self.glances and looked else []
 
 
@@ -237,7 +238,7 @@ def _axis(distribution: BaseDistribution) -> RatioAxis:
     if not isinstance(distribution, FloatDistribution | IntDistribution):
         what = "The window sampler needs a number to search along."
         raise BadInput(what, fix="Give it as { low, high, step }.")
-    return window.make_axis(distribution.low, distribution.high, distribution.step)
+    return make_axis(distribution.low, distribution.high, distribution.step)
 
 
 def _as_asked(distribution: BaseDistribution, ratio: float) -> float | int:

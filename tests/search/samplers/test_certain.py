@@ -5,8 +5,9 @@ import math
 import pytest
 from scipy.stats import binom
 
+from gridsearch.search.samplers.axis import make_axis
 from gridsearch.search.samplers.certain import beyond_edges, surely_dead
-from gridsearch.search.samplers.window import Seen, make_axis
+from gridsearch.search.samplers.window import Seen
 
 AXIS = make_axis(0.0, 1.0, 0.01)
 

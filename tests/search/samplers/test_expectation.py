@@ -1,8 +1,9 @@
 """The first look as a probe expects it."""
 
 from gridsearch.results.analysis.probe import Expectation
+from gridsearch.search.samplers.axis import coarse_left, make_axis
 from gridsearch.search.samplers.expectation import look_as_expected
-from gridsearch.search.samplers.window import Seen, coarse_left, make_axis
+from gridsearch.search.samplers.window import Seen
 
 AXIS = make_axis(0.0, 1.0, 0.01)
 TENTHS = [round(i / 10, 1) for i in range(11)]

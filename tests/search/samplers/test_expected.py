@@ -5,7 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from gridsearch.search.samplers.window import Seen, make_axis, next_ratio, next_ratios, window_trials
+from gridsearch.search.samplers.axis import make_axis
+from gridsearch.search.samplers.window import Seen, next_ratio, next_ratios
+from gridsearch.search.samplers.window_trials import window_trials
 
 STUDIES = 12
 

@@ -8,8 +8,9 @@ from optuna.trial import TrialState, create_trial
 from gridsearch.results import store
 from gridsearch.search.evaluate import evaluate_trial
 from gridsearch.search.racing import Racing
+from gridsearch.search.samplers.axis import coarse_left, make_axis
 from gridsearch.search.samplers.glance import glances, most_glances, spacing
-from gridsearch.search.samplers.window import Seen, coarse_left, make_axis
+from gridsearch.search.samplers.window import Seen
 from gridsearch.search.samplers.window_sampler import seen_in
 from tests.helpers.painter import ORDER, Painter, experiment, facts_of, row, searched
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput
 from gridsearch.search.parameters import suggest
+from gridsearch.search.samplers.axis import coarse_to_fine
 from gridsearch.search.samplers.by_name import expected_trials, grid, require_suits
-from gridsearch.search.samplers.window import coarse_to_fine
 from tests.helpers.experiments import STEPS, parse
 
 SUM = STEPS["weighted_sum"]

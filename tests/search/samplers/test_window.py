@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridsearch.search.samplers.axis import coarse_left, make_axis
 from gridsearch.search.samplers.window import (
     FINEST,
     Seen,
     at_edge,
     best_seen,
-    coarse_left,
     finest_of,
-    make_axis,
     next_ratio,
     next_ratios,
     smoothed_best,
