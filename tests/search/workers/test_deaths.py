@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
 from PIL import Image
@@ -120,35 +121,34 @@ def asleep(crew: WorkerProcesses, out: Path) -> tuple[int, str]:
     hand, held = crew.hands[0], []
 
     def caught() -> bool:
-        if hand.name not in holders(out).values():
+        if not drawn_by(study, hand.name):
             return False  # stopped at each look it would hardly get to draw
         hand.process.send_signal(signal.SIGSTOP)
-        held[:] = [number for number, worker in holders(out).items() if worker == hand.name]
+        held[:] = drawn_by(study, hand.name)
         if not held:
             hand.process.send_signal(signal.SIGCONT)
         return bool(held)
 
-    try:
-        wait_for(caught)
-        wait_for(lambda: taken_from(out, held[0], hand.name))
-    finally:
-        hand.process.send_signal(signal.SIGCONT)
+    with store.open_study(out) as study:  # once: to open it takes as long as a trial
+        try:
+            wait_for(caught, within=120)
+            wait_for(lambda: taken_from(study, held[0], hand.name))
+        finally:
+            hand.process.send_signal(signal.SIGCONT)
     return held[0], hand.name
 
 
-def taken_from(out: Path, number: int, worker: str) -> bool:
+def taken_from(study: optuna.Study, number: int, worker: str) -> bool:
     """Whether another worker draws the trial, or has drawn it meanwhile."""
-    with store.open_study(out) as study:
-        lease = queue.lease_of(study.get_trials(deepcopy=False)[number])
+    lease = queue.lease_of(study.get_trials(deepcopy=False)[number])
     return lease is not None and lease.worker != worker
 
 
-def holders(out: Path) -> dict[int, str]:
-    """Who draws which trial now."""
-    with store.open_study(out) as study:
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+def drawn_by(study: optuna.Study, worker: str) -> list[int]:
+    """The trials that a worker draws now."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     leases = {trial.number: queue.lease_of(trial) for trial in running}
-    return {number: lease.worker for number, lease in leases.items() if lease}
+    return [number for number, lease in leases.items() if lease and lease.worker == worker]
 
 
 @pytest.mark.night
