@@ -6,10 +6,11 @@
     python -m benchmarks.verdicts SET                  the figures of the newcomers
     python -m benchmarks.verdicts SET --visitors --art FOLDER    draw, break and measure the visitors alone
     python -m benchmarks.verdicts SET --visitors       their figures
+    python -m benchmarks.verdicts SET --gathered --art FOLDER    write the gathered ones, for the second look
 
 SET is a folder that keeps the pictures and their metrics. One of art is described in
-`benchmarks.verdicts.art` and `benchmarks.verdicts.packages`; without it the set has drawn pictures and the
-photographs of packages alone.
+`benchmarks.verdicts.art`, `benchmarks.verdicts.packages` and `benchmarks.verdicts.gathered`; without it the
+set has drawn pictures and the photographs of packages alone.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import numpy as np
 from benchmarks.scores import auc
 from benchmarks.verdicts.corpus import Entry, kept_pictures
 from benchmarks.verdicts.fit import SOUND, Example, band_beside, fitted, pale, with_references, write_gate
+from benchmarks.verdicts.gathered import write_gathered
 from gridsearch.score import gate as gates
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import METRICS, Metrics
@@ -41,9 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("set", type=Path)
     parser.add_argument("--art", type=Path)
-    for flag in ("--measure", "--fit", "--visitors"):
+    for flag in ("--measure", "--fit", "--visitors", "--gathered"):
         parser.add_argument(flag, action="store_true")
     asked = parser.parse_args()
+    if asked.gathered:
+        write_gathered(asked.set / "gathered", asked.art)
+        return
     folder = asked.set / "visitors" if asked.visitors else asked.set
     measured = folder / "measured.json"
     if asked.measure or not measured.exists():

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.verdicts.arrivals import ARRIVALS
+from benchmarks.verdicts.chances import CHANCES
 from benchmarks.verdicts.fates import FATES
 from benchmarks.verdicts.harms import HARMS
 from benchmarks.verdicts.ruins import RUINS
@@ -11,7 +12,7 @@ from benchmarks.verdicts.wrecks import WRECKS, Wreck
 from gridsearch.score.metrics import Metrics
 
 FITTED = WRECKS | RUINS | FATES
-WRECKED = FITTED | ARRIVALS | HARMS
+WRECKED = FITTED | ARRIVALS | HARMS | CHANCES
 # A hard, garish, contrasty version of these is again a sound picture of the style.
 HARD = (
     "flat vector",
@@ -70,6 +71,7 @@ BY_FITTED, BY_ARRIVALS, BY_HARMS = (
     Breaking(ARRIVALS, 2, 4),
     Breaking(HARMS, 2, 6, 12.0),
 )
+BY_ONE_FITTED, BY_CHANCES = Breaking(FITTED, 1, 7), Breaking(CHANCES, 2, 8, 16.0)
 
 
 def visible(style: str, kind: str, far: float, white: float) -> bool:

@@ -165,7 +165,7 @@ def visiting_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
     """Entries with their working copies, uint8 (H, W, 3), of the visitors."""
     for entry, picture in visitors(art):
         yield entry, working_copy(picture)
-        yield from _broken(entry, picture, BY_HARMS, LARGEST_OF_PACKAGES)
+        yield from broken_copies(entry, picture, BY_HARMS, LARGEST_OF_PACKAGES)
 
 
 def known_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
@@ -177,11 +177,11 @@ def known_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
     )
     for pictures, breakings in groups:
         for entry, picture in pictures(art):
-            again = _again(entry, _reduced(picture, LARGEST))
+            again = shown_again(entry, reduced_to(picture, LARGEST))
             yield entry, working_copy(picture)
             yield Entry(f"{entry.name}|again", entry.style, ""), working_copy(again)
             for breaking in breakings:
-                yield from _broken(entry, picture, breaking, LARGEST)
+                yield from broken_copies(entry, picture, breaking, LARGEST)
     for pictures, breaking, one_in in (
         (package_pictures, BY_FITTED, BROKEN_OF_PACKAGES),
         (newcomers, BY_ARRIVALS, 1),
@@ -189,10 +189,10 @@ def known_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
         for entry, picture in pictures(art):
             yield entry, working_copy(picture)
             if zlib.crc32(entry.name.encode()) % one_in == 0:
-                yield from _broken(entry, picture, breaking, LARGEST_OF_PACKAGES)
+                yield from broken_copies(entry, picture, breaking, LARGEST_OF_PACKAGES)
 
 
-def _again(entry: Entry, picture: np.ndarray) -> np.ndarray:
+def shown_again(entry: Entry, picture: np.ndarray) -> np.ndarray:
     """A part of the picture, a little darker or lighter, and more or less vivid: as sound as it was."""
     rng = np.random.default_rng([1, zlib.crc32(entry.name.encode())])
     height, width = (int(n * rng.uniform(0.55, 1)) for n in picture.shape[:2])
@@ -206,11 +206,12 @@ def _again(entry: Entry, picture: np.ndarray) -> np.ndarray:
     return made[:, ::-1] if rng.random() < 0.5 else made
 
 
-def _broken(
+def broken_copies(
     entry: Entry, picture: np.ndarray, breaking: Breaking, largest: int
 ) -> Iterator[tuple[Entry, np.ndarray]]:
+    """Entries with the working copies of a picture broken in some of the ways, at this side at most."""
     ways = breaking.ways
-    sound, reduced = measure(working_copy(picture)), _reduced(picture, largest)
+    sound, reduced = measure(working_copy(picture)), reduced_to(picture, largest)
     seeds = zlib.crc32(entry.name.encode())
     rng = np.random.default_rng([breaking.series + 1, seeds] if breaking.series else seeds)
     chosen = [k for k in ways if entry.style not in HARD or k not in ("burnt", "overcooked")]
@@ -222,14 +223,15 @@ def _broken(
             continue
         made = wrecked(reduced, ways[kind][1], str(kind), far, seed)
         made = made if ways[kind][0] == "noise" else gaussian_filter(made, (soft, soft, 0))
-        if np.square(made - reduced.astype(np.float32)).mean() < breaking.change**2:
+        if breaking.change and np.square(made - reduced.astype(np.float32)).mean() < breaking.change**2:
             continue
         copy = working_copy(as_jpeg(made, quality))
         if shows(entry.style, str(kind), sound, measure(copy)):
             yield Entry(f"{entry.name}|{kind}", entry.style, str(kind)), copy
 
 
-def _reduced(picture: np.ndarray, largest: int) -> np.ndarray:
+def reduced_to(picture: np.ndarray, largest: int) -> np.ndarray:
+    """Return the picture with its longer side reduced to this many pixels, or as it is if smaller."""
     if max(picture.shape) <= largest:
         return picture
     image = Image.fromarray(picture)

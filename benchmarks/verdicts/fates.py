@@ -10,7 +10,7 @@ from benchmarks.verdicts.wrecks import Wreck
 from tests.helpers.pictures import to_bytes
 
 
-def _resized(picture: np.ndarray, size: tuple[int, int], way: Image.Resampling) -> np.ndarray:
+def resized(picture: np.ndarray, size: tuple[int, int], way: Image.Resampling) -> np.ndarray:
     """Float (H, W, 3) at another height and width."""
     planes = [Image.fromarray(np.ascontiguousarray(picture[..., k], np.float32)) for k in range(3)]
     return np.stack([np.asarray(plane.resize(size[::-1], way)) for plane in planes], -1)
@@ -22,7 +22,7 @@ def _bands(picture: np.ndarray, gains: list[float]) -> np.ndarray:
     lows = []
     for octave in range(len(gains)):
         small = tuple(max(2, n * 2 ** (octave + 1) // 2 ** (len(gains) + 1)) for n in size)
-        lows.append(_resized(_resized(picture, small, Image.Resampling.BOX), size, Image.Resampling.BICUBIC))
+        lows.append(resized(resized(picture, small, Image.Resampling.BOX), size, Image.Resampling.BICUBIC))
     for low, before, gain in zip([*lows[1:], rest], lows, gains, strict=True):
         made = made + gain * (low - before)
     return made + gains[0] * (lows[0] - picture.mean())
@@ -81,9 +81,7 @@ def thumbnail(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     """No more of it than a thumbnail holds."""
     scale = (70 - 40 * far) / max(picture.shape)
     small = tuple(max(8, int(n * scale)) for n in picture.shape[:2])
-    return _resized(
-        _resized(picture, small, Image.Resampling.BOX), picture.shape[:2], Image.Resampling.LANCZOS
-    )
+    return resized(resized(picture, small, Image.Resampling.BOX), picture.shape[:2], Image.Resampling.LANCZOS)
 
 
 def emptied(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
@@ -126,7 +124,7 @@ def dealt(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
         for left, right in columns:
             a, b = rows[rng.integers(len(rows))], columns[rng.integers(len(columns))]
             piece = picture[a[0] : a[1], b[0] : b[1]][:: rng.choice([1, -1]), :: rng.choice([1, -1])]
-            made[top:bottom, left:right] = _resized(
+            made[top:bottom, left:right] = resized(
                 piece, (bottom - top, right - left), Image.Resampling.BILINEAR
             )
     return 128 + rng.uniform(1, 1.8) * (made - 128)

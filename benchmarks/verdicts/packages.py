@@ -93,7 +93,7 @@ def in_packages(
         root = folder / package
         if not root.is_dir():
             raise BadInput(f"No package {package}.", where=folder, fix="Unpack it into a folder of its name.")
-        files = [f for f in sorted(root.rglob("*")) if _fit(f, f"{root}/usr/{where}")]
+        files = [f for f in sorted(root.rglob("*")) if fits(f, f"{root}/usr/{where}")]
         most = MOST_KEPT_BACK if packages is KEPT_BACK else MOST.get(package, MOST_A_PACKAGE)
         step = max(1.0, len(files) / most)
         for index in range(round(len(files) / step)):
@@ -101,13 +101,14 @@ def in_packages(
             if rule and not rule(file):
                 continue
             rng = np.random.default_rng([3, zlib.crc32(f"{package}/{file.name}".encode())])
-            yield f"package {package}", f"{file.parent.name}/{file.name}", _framed(file, rng)
+            yield f"package {package}", f"{file.parent.name}/{file.name}", framed(file, rng)
 
 
-def _fit(file: Path, start: str) -> bool:
+def fits(file: Path, start: str, least_bytes: int = LEAST_BYTES) -> bool:
+    """Return whether a file lies below `start`, is large enough, and is no strip or part of something."""
     if not str(file).startswith(start) or file.suffix.lower() not in SUFFIXES or file.is_symlink():
         return False
-    if file.stat().st_size < LEAST_BYTES or any(
+    if file.stat().st_size < least_bytes or any(
         word in str(file)[len(start) :].lower() for word in NOT_ALONE
     ):
         return False
@@ -123,7 +124,7 @@ def _fit(file: Path, start: str) -> bool:
     )
 
 
-def _framed(file: Path, rng: np.random.Generator) -> np.ndarray:
+def framed(file: Path, rng: np.random.Generator) -> np.ndarray:
     """The picture whole or a part of it, at a size of renders, as a PNG or a JPEG has it, on one tone."""
     with Image.open(file) as opened:
         image = opened.convert("RGBA")
