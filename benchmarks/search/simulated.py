@@ -57,6 +57,7 @@ def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray
     order = order_of(images, np.random.default_rng(seed))
     counts, seen = np.zeros(len(RATIOS), dtype=int), []
     raced: list[tuple[int, int]] = []
+    stopped: set[int] = set()  # at an edge
     while not alike(images, counts, seed):
         best, taken = leader(images, counts), [one.ratio for one in seen]
         ratio, glance = next_ratio(seen, AXIS, finest_of(len(order))), 0
@@ -68,12 +69,14 @@ def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray
         if ratio is None:
             break
         at = number_of(ratio)
-        race = racing(images, order, edges=True, glance=glance, at_edge=not glance and at_edge(seen, ratio))
+        edge = not glance and at not in stopped and at_edge(seen, ratio)
+        race = racing(images, order, edges=True, glance=glance, at_edge=edge)
         counts[at] = drawn_of(images, order, at, counts, race)
         if best is not None:
             raced.append((at, best))
         found = seen_at(images, order[: counts[at]], at, len(order))
-        seen.append(replace(found, glanced=found.partial and glance > 0 and counts[at] <= LOOK))
+        seen.append(replace(found, glanced=found.partial and glance > 0 and counts[at] <= LOOK, edge=edge))
+        stopped |= {at} if edge else set()
     return counts, wrong_stops(images, truth, counts, raced)
 
 
@@ -111,6 +114,7 @@ def seen_at(images: Images, drawn: NDArray, at: int, cases: int) -> Seen:
         float(images.losses[at, drawn].mean()),
         len(drawn) < cases,
         prompts=len(np.unique(images.prompts[drawn])),
+        losses=dict(enumerate(images.losses[at, drawn].tolist())),
     )
 
 

@@ -150,8 +150,8 @@ def test_where_edges_matter_a_trial_is_drawn_until_it_is_known_whether_it_surviv
 
 @pytest.mark.parametrize(
     ("drawn", "sound", "next_look"),
-    # eight of sixteen survive: with 5 of 6 sound three more may do, with 1 four more failed ones
-    [(0, 0, 6), (6, 5, 9), (6, 1, 10), (12, 7, 13), (13, 6, 15), (10, 8, 16)],
+    # eight of sixteen survive, or a lead of six decides: with 5 or 1 of 6 sound two more of the same kind do
+    [(0, 0, 6), (6, 5, 8), (6, 1, 8), (12, 7, 13), (13, 6, 15), (10, 8, 16), (8, 7, 16)],
 )
 def test_a_trial_at_an_edge_is_looked_at_when_it_can_next_be_decided(drawn, sound, next_look):
     assert Racing(prompts(CASES), True, at_edge=True).next_look(drawn, sound) == next_look
@@ -159,28 +159,29 @@ def test_a_trial_at_an_edge_is_looked_at_when_it_can_next_be_decided(drawn, soun
 
 
 @pytest.mark.parametrize(
-    # 8 sound and k failed: their losses exceed the best's by 1.7 k - 0.7 - 1.4, which is 8 or more from 6 on
-    ("sound", "failed", "stops"),
-    [(7, 8, False), (7, 9, True), (8, 6, True), (8, 5, False), (8, 1, False)],
+    ("sound", "failed", "side"),
+    [(7, 8, 0), (7, 9, -1), (1, 6, 0), (1, 7, -1), (0, 6, -1), (8, 8, 1), (6, 1, 0), (7, 1, 1), (6, 0, 1)],
 )
-def test_a_trial_at_an_edge_ends_when_it_is_decided_unless_hardly_worse_than_the_best(sound, failed, stops):
-    losses = dict(enumerate([0.1] * sound + [1.9] * failed))
-    best = dict(enumerate([1.5] + [0.2] * (CASES - 1)))  # of which one failed
+def test_a_trial_at_an_edge_is_decided_by_a_lead_of_six_or_by_half_of_all(sound, failed, side):
     race = Racing(prompts(CASES), True, at_edge=True)
-    assert (race.why(losses, best, 1) is not None) is stops
-    assert race.decided(losses, {}) is (failed > 8)
+    assert race.side(sound + failed, sound) == side
+    worse = dict(enumerate([0.2] * sound + [1.9] * failed)), dict.fromkeys(range(CASES), 0.1)
+    assert (race.why(*worse, 1) is not None) is (side != 0)
+
+
+def test_at_an_edge_one_that_survives_goes_on_while_it_is_no_worse_than_the_best():
+    race, best = Racing(prompts(CASES), True, at_edge=True), dict.fromkeys(range(CASES), 0.3)
+    assert not race.decided(dict(enumerate([0.2] * 7 + [0.9])), best)  # 7 * 0.1 against 0.6
+    assert race.decided(dict(enumerate([0.2] * 7 + [1.1])), best)
+    assert not race.decided(dict(enumerate([0.2] * 7 + [1.1])), {})
 
 
 def test_at_an_edge_the_seeds_of_one_prompt_are_one_piece_of_evidence():
-    """Of four prompts one fails with all eight seeds: 1.8 in all, where 2 * 4**0.5 is clearly worse."""
-    losses = {step: 1.9 if step % 4 == 0 else 0.1 for step in range(28)}
-    best = dict.fromkeys(range(32), 0.1)
-    one_by_one = Racing([f"p{step}" for step in range(32)], True, at_edge=True)
-    assert one_by_one.decided(losses, best)  # 7 * 1.8 = 12.6 are over 2 * 32**0.5 = 11.3
-    assert not Racing(prompts(32, 8), True, at_edge=True).decided(losses, best)
-    half = {step: 1.9 if step % 4 < 2 else 0.32 for step in range(1, 32)}  # 2 * 1.8 + 2 * 0.22
-    assert Racing(prompts(32, 8), True, at_edge=True).decided(half, best)
-    assert not Racing(prompts(32, 8), True, at_edge=True).decided(half | {2: 0.0, 6: 0.0}, best)  # - 2 * 0.04
+    """One seed of a prompt is worse by 0.9; seven seeds each of three others are better by 0.2."""
+    losses = {step: 1.2 if step == 0 else 0.1 for step in range(0, 28) if step % 4 or not step}
+    best = dict.fromkeys(range(32), 0.3)
+    assert not Racing([f"p{step}" for step in range(32)], True, at_edge=True).decided(losses, best)
+    assert Racing(prompts(32, 8), True, at_edge=True).decided(losses, best)  # 0.9 - 3 * 0.2
 
 
 def test_nothing_is_compared_with_a_trial_that_was_stopped():

@@ -9,7 +9,8 @@ ratio lies that does not survive. So:
    with the models in the other order, back;
 3. edges: part the gaps between what survives and what does not, down to the resolution; about a wide
    window down to two fine steps;
-4. refine: halve the gaps about the best in the window, as far as that pays.
+4. refine: part the gaps about the best in the window, as far as that pays, then draw to its end what was
+   stopped at an edge, lies next to the best, and may be as good.
 
 In the first look a ratio gets a single image, and others only if that is sound. Where an edge would rest on
 one that was not, the ratio is looked at again.
@@ -23,8 +24,8 @@ or at which ratios.
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice, pairwise, zip_longest
 
 import numpy as np
@@ -34,16 +35,20 @@ from gridsearch.search.samplers.axis import RatioAxis, coarse_left, halvings, ne
 
 RIVAL = 0.2  # a second run of survivors is refined where it keeps at most so much less than the first
 RUNS = 3  # so many runs of survivors have their edges found: more are the luck of a few prompts
-# Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
-# since it differs from prompt to prompt; finer than this does not pay.
-FINEST = 1 / 11  # of the window's width: the spacing at the best
-COARSEST = 1 / 4  # the same with one case: the best is known less well, by the root of their number
-USUAL_CASES = 16  # of a trial
+# Refinement. The best differs from prompt to prompt, and is read off a smooth curve: more trials tell little.
+FINEST = 0.28  # of the window's width: the spacing at the best, with as many cases as usual or fewer
+USUAL_CASES = 16  # of a trial; with more, the spacing shrinks by the root of their number, as what is unsure
+MOST_APART = 0.05  # of the range: wider is that spacing in no window, but one so wide that it is under
+LEAST_APART = 1 / 13  # of the window's width: where all is sound, the first look is fine enough
 COARSER = 1.5  # times as wide is that spacing where it comes to two fine steps at most
 WIDE = 6  # steps: the edges of so wide a window are found to two fine steps, as halving these tells little
-GROWTH = 2.0  # further off, gaps may be so many times as wide as their distance from the best
-HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
+GROWTH = 4.0  # further off, gaps may be so many times as wide as their distance from the best
+PARTED = 1.8  # times as wide as it should be is a gap that is parted: 1 would part nearly all twice
 LEAST_PART = 0.25  # of the gap at an edge: it is parted where the shares that survive cross, but not nearer
+LEAST_ASIDE = 0.35  # of another gap: it is parted where the best is said to be, but not nearer to its ends
+# By less, in failed images, is a prompt worse than at the best where that may be luck, times the root of the
+# number of prompts: of trials as good it is 0.6 to 0.8 off (rms, in seven simulated worlds).
+CONTENDS = 1.5
 SMOOTH = 0.25  # of the window's width: the length scale of the curve along which the best is read
 
 
@@ -58,11 +63,13 @@ class Seen:
     partial: bool = False  # it was stopped early, so that these are of some of its images only
     glanced: bool = False  # it was stopped after its first images: little more than a guess
     prompts: int = 0  # of which it has images
+    losses: Mapping[int, float] = field(default_factory=dict, hash=False)  # of its images, by their step
+    edge: bool = False  # it was stopped as soon as it told on which side of an edge it lies
 
 
 def finest_of(cases: int) -> float:
     """Return the spacing at the best that pays with so many cases, in window widths."""
-    return max(FINEST, COARSEST / math.sqrt(cases))
+    return FINEST * min(1.0, math.sqrt(USUAL_CASES / cases))
 
 
 def next_ratios(seen: Iterable[Seen], axis: RatioAxis, finest: float = FINEST) -> list[float]:
@@ -125,15 +132,18 @@ def _stages(seen: Sequence[Seen], axis: RatioAxis, finest: float) -> Iterator[fl
             at = known.index(min(known, key=_rank))
             yield from _edges(known, (at, at + 1), taken, axis, unsure)
     most = max((one.survived for one in known), default=0.0)
-    for run in runs[:RUNS]:
-        if max(one.survived for one in known[slice(*run)]) >= most - RIVAL:
-            yield from _refine(known[slice(*run)], taken, axis, finest)
+    rivals = [known[slice(*run)] for run in runs[:RUNS]]
+    rivals = [run for run in rivals if max(one.survived for one in run) >= most - RIVAL]
+    for own in rivals:
+        yield from _refine(own, taken, axis, finest)
+    for own in rivals:
+        yield from (one.ratio for one in _contenders(own, best_seen(known)) if one.ratio not in at_work)
 
 
 def known_of(seen: Iterable[Seen]) -> list[Seen]:
     """Return those with values, ascending; of several at one ratio, the one that was drawn furthest."""
     found: dict[float, Seen] = {}
-    for one in sorted(seen, key=lambda one: (round(one.ratio, 9), one.partial, one.glanced)):
+    for one in sorted(seen, key=lambda one: (round(one.ratio, 9), one.partial, one.glanced, one.edge)):
         if not math.isnan(one.survived):
             found.setdefault(round(one.ratio, 9), one)
     return list(found.values())
@@ -189,10 +199,14 @@ def _edges(
     """Yield ratios in the gaps on both sides of a run, the wider gap first."""
     pairs = [(known[i - 1], known[i]) for i in run if 0 < i < len(known)]
     gaps = sorted(pairs, key=lambda gap: gap[0].ratio - gap[1].ratio)
-    wide = known[run[1] - 1].ratio - known[run[0]].ratio >= (WIDE - 0.01) * axis.step
-    enough = 1.01 * (axis.near if wide else axis.step)
+    enough = 1.01 * _edge_step(known[run[1] - 1].ratio - known[run[0]].ratio, axis)
     in_turn = zip_longest(*(_next_at_edge(*gap, taken, axis, unsure, enough) for gap in gaps))
     yield from (ratio for ratios in in_turn for ratio in ratios if ratio is not None)
+
+
+def _edge_step(width: float, axis: RatioAxis) -> float:
+    """Return how closely the edges of a window of this width are found."""
+    return axis.near if width >= (WIDE - 0.01) * axis.step else axis.step
 
 
 def _next_at_edge(
@@ -209,6 +223,7 @@ def _next_at_edge(
         yield from _next_in(a.ratio, b.ratio, taken, axis)
     else:
         part = (a.survived - SURVIVES) / (a.survived - b.survived)
+        part = 0.5 if a.glanced or b.glanced else part  # a single image is no share
         part = min(max(part, LEAST_PART), 1 - LEAST_PART)
         yield nearest_value(a.ratio + part * (b.ratio - a.ratio), free)
 
@@ -217,16 +232,35 @@ def _refine(run: Sequence[Seen], taken: Sequence[float], axis: RatioAxis, finest
     """Yield ratios in gaps inside a run that are wide for their distance from the best, the widest first."""
     low, high = run[0].ratio, run[-1].ratio
     best = smoothed_best(run, high - low)
-    finest *= high - low
-    finest = max(axis.step, finest, min(COARSER * finest, axis.near))
+    span, width = axis.values[-1] - axis.values[0], high - low
+    finest = max(min(finest * width, MOST_APART * span), LEAST_APART * width)
+    finest = max(axis.step, finest, min(COARSER * finest, _edge_step(width, axis)))
     wanted = []
     for a, b in pairwise(sorted({low, high, *(ratio for ratio in taken if low < ratio < high)})):
         excess = (b - a) / max(finest, GROWTH * max(a - best, best - b, 0.0))
-        if excess > HALVED:
+        if excess > PARTED:
             wanted.append((excess, a, b))
     for _, a, b in sorted(wanted, reverse=True):
         if free := axis.free(a, b, taken):
-            yield nearest_value((a + b) / 2, free)
+            aside = LEAST_ASIDE * (b - a)
+            yield nearest_value(min(max(best, a + aside), b - aside), free)
+
+
+def _contenders(run: Sequence[Seen], best: Seen | None) -> Iterator[Seen]:
+    """Yield those stopped at an edge, next to the run's best, that may be as good as the best of all."""
+    if best is None or best.partial:
+        return
+    at = run.index(min(run, key=_rank))
+    for one in run[max(at - 1, 0) : at + 2]:
+        if one.edge and one.partial and _may_be_as_good(one, best):
+            yield one
+
+
+def _may_be_as_good(one: Seen, best: Seen) -> bool:
+    """Return whether it may be luck that it is worse, on the images that both have."""
+    both = one.losses.keys() & best.losses.keys()
+    worse = [one.losses[step] - best.losses[step] for step in both]
+    return not both or float(np.mean(worse)) < CONTENDS / math.sqrt(one.prompts)
 
 
 def smoothed_best(run: Sequence[Seen], width: float) -> float:

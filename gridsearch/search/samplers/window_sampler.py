@@ -20,7 +20,7 @@ from gridsearch.results.analysis.probe import Expectation
 from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.score.score import SURVIVES, number
 from gridsearch.search.parameters import as_given, parameters_of, tidied
-from gridsearch.search.racing import best_complete_trial
+from gridsearch.search.racing import LAST_STEP, best_complete_trial
 from gridsearch.search.samplers import window
 from gridsearch.search.samplers.axis import RatioAxis, coarse_left, make_axis
 from gridsearch.search.samplers.certain import beyond_edges
@@ -41,13 +41,19 @@ def seen_in(trial: FrozenTrial, ratio: float) -> Seen:
     dial = found.get("side") or number(found["dial"])
     figures = found["survived"], dial, number(found["loss"]), found["partial"]
     prompts = {row["prompt_id"] for row in store.images_of(trial)}
-    return Seen(ratio, *figures, only_glanced(trial), len(prompts))
+    losses = {step: loss for step, loss in trial.intermediate_values.items() if step < LAST_STEP}
+    return Seen(ratio, *figures, only_glanced(trial), len(prompts), losses, stopped_at_edge(trial))
 
 
 def only_glanced(trial: FrozenTrial) -> bool:
     """Return whether a trial was stopped as glances are: so soon that it tells little."""
     stopped = trial.state == TrialState.PRUNED and store.GLANCE in trial.user_attrs
     return stopped and len(store.images_of(trial)) <= LOOK
+
+
+def stopped_at_edge(trial: FrozenTrial) -> bool:
+    """Return whether a trial was stopped as it told on which side of an edge it lies."""
+    return trial.state == TrialState.PRUNED and store.EDGE in trial.user_attrs
 
 
 @dataclass(frozen=True)
@@ -120,10 +126,11 @@ class WindowSampler(BaseSampler):
         key, ratio = plan[min(ahead, len(plan) - 1)]
         found = dict(key) | {self.main: _as_asked(space[self.main], ratio)}
         if self.glances:
-            said = batches_at(study, found)
-            if not said and (key, ratio) in (*first, *glances):
+            before = stopped_before(study, found)
+            said = {} if before is None else store.batches_of(before)
+            if before is None and (key, ratio) in (*first, *glances):
                 said = {store.GLANCE: first_sound(study, 1 if (key, ratio) in first else UNTOLD)}
-            elif window.at_edge(slices[key], ratio):
+            elif (before is None or only_glanced(before)) and window.at_edge(slices[key], ratio):
                 said = {**said, store.EDGE: True}
             for name, value in said.items():
                 storage_of(study).set_trial_user_attr(trial_id(trial), name, value)
@@ -201,12 +208,15 @@ class WindowSampler(BaseSampler):
         return _worth_it(slices)[:1] if self.glances and looked else []
 
 
-def batches_at(study: Study, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the images of a trial with these parameters that was only glanced at, as attributes."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
-        if only_glanced(trial) and parameters_of(trial) == tidied(parameters):
-            return store.batches_of(trial)
-    return {}
+def stopped_before(study: Study, parameters: Mapping[str, Any]) -> FrozenTrial | None:
+    """Return the trial with these parameters to go on with: stopped at an edge, else glanced at."""
+    pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    asked = tidied(parameters)
+    for kind in (stopped_at_edge, only_glanced):
+        for trial in pruned:
+            if kind(trial) and parameters_of(trial) == asked:
+                return trial
+    return None
 
 
 def first_sound(study: Study, untold: int) -> int:

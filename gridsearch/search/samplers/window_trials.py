@@ -11,7 +11,7 @@ PLACES = (0.2, 0.37, 0.61)  # of their middles
 # Prompts differ and losses scatter, so that the best moves while the search refines around it. Of simulated
 # studies (benchmarks/search: steps of 0.002 to 0.05, windows of 0.02 to 0.3, 4 or 16 prompts) none took more
 # than this times the most of the windows that are tried out here.
-SCATTER = 1.2
+SCATTER = 1.3
 
 
 @cache

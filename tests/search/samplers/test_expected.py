@@ -33,7 +33,7 @@ def test_noisy_searches_take_as_many_as_were_foretold(step):
     axis = make_axis(0.0, 1.0, step)
     fewest, most = window_trials(axis, 1)
     taken = [trials_of(axis, seed, width) for seed in range(STUDIES) for width in (0.02, 0.1, 0.3)]
-    assert np.mean([fewest <= one <= most for one in taken]) >= 0.95
+    assert np.mean([fewest <= one <= most for one in taken]) >= 0.9
     assert max(taken) > 0.7 * most  # nor are they many more than it takes
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gridsearch.search.samplers.axis import coarse_left, make_axis
 from gridsearch.search.samplers.window import (
     FINEST,
+    PARTED,
     Seen,
     at_edge,
     best_seen,
@@ -101,7 +102,7 @@ def test_both_edges_are_found_to_a_step_or_two_of_a_wide_window_whoever_searches
     assert len(set(ratios)) == len(ratios)
     assert len(ratios) <= 32 + 2 * workers
     # and the middle of the window is known as closely as it is worth
-    gap = max(0.01, width / 8) + 1e-9
+    gap = max(0.01, PARTED * FINEST * width / 2) + 1e-9
     assert min(abs(one.ratio - (low + width / 2)) for one in seen) <= gap
 
 
@@ -242,9 +243,27 @@ def test_after_the_end_the_widest_gap_is_next():
     assert widest_gaps([Seen(0.0), Seen(0.6), Seen(1.0)], AXIS)[:2] == [0.3, 0.8]
 
 
-@pytest.mark.parametrize(("cases", "spacing"), [(1, 1 / 4), (4, 1 / 8), (16, 1 / 11), (64, 1 / 11)])
-def test_with_few_cases_the_best_is_looked_for_less_finely(cases, spacing):
+@pytest.mark.parametrize(("cases", "spacing"), [(1, 0.28), (16, 0.28), (64, 0.14)])
+def test_with_many_cases_the_best_is_looked_for_more_finely(cases, spacing):
     assert finest_of(cases) == pytest.approx(spacing)
+
+
+def test_a_trial_stopped_at_an_edge_goes_on_where_it_may_be_as_good_as_the_best():
+    best = Seen(0.5, 1.0, 0.0, 0.3, prompts=16, losses=dict.fromkeys(range(16), 0.3))
+    outside = [Seen(0.0, 0.0, -5.0), Seen(0.1, 0.0, -2.0), Seen(0.9, 0.0, 3.0)]
+
+    def edge_trial(loss, edge=True):
+        losses = dict.fromkeys(range(9), loss)
+        return Seen(0.4, 1.0, 0.0, loss, partial=True, prompts=9, losses=losses, edge=edge)
+
+    def plan(*given):
+        return [ratio for ratio in next_ratios([*outside, edge_trial(*given), best], AXIS) if ratio == 0.4]
+
+    assert plan(0.75) == [0.4]  # worse by 0.45: by less than 1.5 / 9**0.5
+    assert plan(0.85) == []
+    assert plan(0.75, False) == []  # a race stopped it as clearly worse
+    between = Seen(0.45, 1.0, 0.0, 0.5, prompts=16, losses=dict.fromkeys(range(16), 0.5))
+    assert 0.4 not in next_ratios([*outside, between, best, edge_trial(0.75)], AXIS)  # nor next to the best
 
 
 @pytest.mark.parametrize("width", [0.02, 0.12, 0.2, 0.4])
