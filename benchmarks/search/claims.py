@@ -40,6 +40,7 @@ class Claim:
         near: both edges are within EDGE of those that all ratios give for the same cases.
         false_stops, false_of: of so many ratios truly as good as the best so far, those that a race stopped
             and no later trial drew whole.
+        best_stopped: of the ratios tried, the truly best one that survives is left stopped.
         lost, lost_of: the same of ratios that survive and are as good on the cases at hand, drawn whole.
     """
 
@@ -63,6 +64,7 @@ class Claim:
     near: float
     false_stops: float
     false_of: float
+    best_stopped: float
     lost: float
     lost_of: float
 
@@ -163,7 +165,7 @@ def _in(window: Window, run: NDArray) -> bool:
 HEAD = """{studies} studies of each world; in % but regret, widths and chances
 
 world        how  renders  most found  told  near regret taken cover width  said right \
-fewer  flat window edges width kept loss stopped"""
+fewer  flat window edges width kept loss stopped best"""
 
 FOOT = """
 renders of the grid's, on average and at most
@@ -178,7 +180,8 @@ flat    all that survives is said to be equal
 window  a window is claimed for all prompts; edges, width: their 95% intervals hold the truth; their length
 kept    the 95% interval of the recommended ratio's survival holds the true one
 loss    the recommended ratio's true mean loss over the one that is said to be expected
-stopped of trials truly as good as the best so far that survive, those that the race stopped (of how many)"""
+stopped of trials truly as good as the best so far that survive, those that are left stopped (of how many);
+best    of the ratios tried the truly best one that survives is left stopped"""
 
 
 def table(
@@ -206,5 +209,5 @@ def row(name: str, how: str, found: pd.DataFrame) -> str:
     cells += [f"{100 * mean[field]:5.1f}" for field in ("fewer", "flat", "window", "edges")]
     cells += [f"{mean['edge_width']:5.3f} {100 * mean['kept']:5.1f} {mean['true'] / mean['stated']:4.2f}"]
     stopped, of = found[["false_stops", "false_of"]].sum()
-    cells += [f"{100 * stopped / of if of else math.nan:4.1f} ({of:.0f})"]
+    cells += [f"{100 * stopped / of if of else math.nan:4.1f} ({of:.0f}) {100 * mean['best_stopped']:4.1f}"]
     return f"{name:<13}{how:<6}{' '.join(cells)}"

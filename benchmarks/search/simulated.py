@@ -88,9 +88,11 @@ def wrong_stops(
     good = {at for at, best in raced if truth.loss[at] <= truth.loss[best] and truth.sound[at] >= SURVIVES}
     here = {at for at, best in raced if losses[at] <= losses[best] and sound[at] >= SURVIVES}
     short = set(np.flatnonzero(counts < images.verdicts.shape[1]).tolist())
+    tried = [at for at in np.flatnonzero(counts).tolist() if truth.sound[at] >= SURVIVES]
     return {
         "false_stops": len(good & short),
         "false_of": len(good),
+        "best_stopped": float(min(tried, key=truth.loss.__getitem__) in short) if tried else np.nan,
         "lost": len(here & short),
         "lost_of": len(here),
     }
