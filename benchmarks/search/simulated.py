@@ -76,7 +76,8 @@ def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray
             raced.append((at, best))
         found = seen_at(images, order[: counts[at]], at, len(order))
         seen.append(replace(found, glanced=found.partial and glance > 0 and counts[at] <= LOOK, edge=edge))
-        stopped |= {at} if edge else set()
+        if edge:
+            stopped.add(at)
     return counts, wrong_stops(images, truth, counts, raced)
 
 

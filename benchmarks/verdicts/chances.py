@@ -24,6 +24,12 @@ def _curve(at: np.ndarray, rng: Rng, deviation: float) -> np.ndarray:
     return np.interp(octaves, np.arange(1, 9), rng.normal(0, deviation, 8))
 
 
+def _filtered(picture: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) whose coefficients are multiplied by these, of all colours or of each."""
+    spectrum = np.fft.rfft2(picture, axes=(0, 1)) * response
+    return np.fft.irfft2(spectrum, picture.shape[:2], axes=(0, 1)).astype(picture.dtype)
+
+
 def _masked(picture: np.ndarray, made: np.ndarray, rng: Rng) -> np.ndarray:
     """In one of three, parts stay whole: up to a half."""
     if rng.random() > 1 / 3:
@@ -38,10 +44,8 @@ def _noise(shape: tuple[int, ...], rng: Rng) -> np.ndarray:
     peak, width = 2 ** rng.uniform(-6, -1.2), rng.uniform(0.4, 1.6)
     size = np.exp(-((np.log2(np.maximum(at, 1e-4) / peak) / width) ** 2)) * np.exp(_curve(at, rng, 0.5))
     size[0, 0] = 0
-    white = np.fft.rfft2(rng.standard_normal(shape), axes=(0, 1))
-    field = np.fft.irfft2(white * size[..., None], shape[:2], axes=(0, 1)) @ (
-        np.eye(3) * rng.uniform(0, 1) + rng.normal(0, 0.6, (3, 3))
-    )
+    field = _filtered(rng.standard_normal(shape), size[..., None])
+    field = field @ (np.eye(3) * rng.uniform(0, 1) + rng.normal(0, 0.6, (3, 3)))
     return field / (field.std() + 1e-6)
 
 
@@ -55,13 +59,12 @@ def _field(shape: tuple[int, ...], reach: float, rng: Rng) -> np.ndarray:
 
 def out_of_tune(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     """Octaves of frequency amplified or damped, each by a factor of chance, in each colour by its own."""
-    at, made = _radius(picture.shape), np.empty_like(picture)
+    at = _radius(picture.shape)
     shared = _curve(at, rng, 1 + 0.5 * far)
-    for k in range(3):
-        gains = np.exp(shared + _curve(at, rng, rng.choice([0, 0.5])) + rng.uniform(-0.4, 0.5))
-        gains[0, 0] = 1
-        made[..., k] = np.fft.irfft2(np.fft.rfft2(picture[..., k]) * gains, picture.shape[:2])
-    return made
+    own = [_curve(at, rng, rng.choice([0, 0.5])) + rng.uniform(-0.4, 0.5) for _ in range(3)]
+    gains = np.exp(shared[..., None] + np.stack(own, -1))
+    gains[0, 0] = 1
+    return _filtered(picture, gains)
 
 
 def dephased(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
@@ -69,12 +72,10 @@ def dephased(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     at = _radius(picture.shape)
     low = 2 ** rng.uniform(-7.5, -4.5)
     inside = ((at > low) & (at < low * 2 ** rng.uniform(2, 5))) * rng.uniform(0.6 + 0.4 * far, 1)
-    turn = np.exp(2j * np.pi * rng.random(at.shape) * inside)
-    each = rng.random() < 0.4
-    made = np.empty_like(picture)
-    for k in range(3):
-        own = np.exp(2j * np.pi * rng.random(at.shape) * inside) if each else turn
-        made[..., k] = np.fft.irfft2(np.fft.rfft2(picture[..., k]) * own, picture.shape[:2])
+    turns = [rng.random(at.shape)]
+    if rng.random() < 0.4:  # each colour by turns of its own
+        turns = [rng.random(at.shape) for _ in range(3)]
+    made = _filtered(picture, np.exp(2j * np.pi * np.stack(turns, -1) * inside[..., None]))
     mean = picture.mean(axis=(0, 1))
     return _masked(picture, mean + rng.uniform(1, 1.8) * (made - mean), rng)
 
@@ -198,10 +199,7 @@ def half_drawn(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     kept = 1 / (1 + (at / edge) ** rng.uniform(1.5, 4))
     noise = _noise(picture.shape, rng) * rng.choice([0, rng.uniform(10, 45)])
     mean, contrast = picture.mean(axis=(0, 1)), rng.uniform(0.5, 1.1)
-    made = np.empty_like(picture)
-    for k in range(3):
-        made[..., k] = np.fft.irfft2(np.fft.rfft2(picture[..., k]) * kept, picture.shape[:2])
-    return mean + contrast * (made - mean) + noise
+    return mean + contrast * (_filtered(picture, kept[..., None]) - mean) + noise
 
 
 def part_drawn(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
